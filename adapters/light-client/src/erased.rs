@@ -1,0 +1,278 @@
+//! The one place that mints [`Proven`] and [`TrustedBlock`].
+//!
+//! A family states facts about bytes; this wrapper ties them to the ledger that the operator's anchor named, checks what
+//! every family must get right, and only then hands out types that the rest of the house trusts.
+
+use hufu_schemas_core::canonical::to_canonical;
+use hufu_schemas_core::{BlockHash, Digest, Height, LedgerId, Position, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::block::{BlockFacts, ClientVersion, Finality, ItemFacts, ItemRef, Step, TrustedBlock};
+use crate::budget::Budget;
+use crate::decoder::Selector;
+use crate::outcome::{Misbehaviour, Outcome, Refusal, Rejection};
+use crate::{HeadFacts, LightClient, Wanted};
+
+/// A native item that a light client found on a ledger. There is no other way to make one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    block: TrustedBlock,
+    item: ItemFacts,
+}
+
+impl Proven {
+    /// The block it stands in.
+    pub const fn block(&self) -> &TrustedBlock {
+        &self.block
+    }
+
+    /// The ledger.
+    pub const fn ledger(&self) -> &LedgerId {
+        &self.block.ledger
+    }
+
+    /// Where it stands.
+    pub const fn position(&self) -> Position {
+        self.item.position
+    }
+
+    /// Identity of its block.
+    pub const fn block_hash(&self) -> BlockHash {
+        self.block.facts.hash
+    }
+
+    /// The ledger's own time of its block.
+    pub const fn time(&self) -> Timestamp {
+        self.block.facts.time
+    }
+
+    /// How firmly its block is settled.
+    pub const fn finality(&self) -> Finality {
+        self.block.facts.finality
+    }
+
+    /// The vendor's own bytes.
+    pub fn native(&self) -> &[u8] {
+        &self.item.native
+    }
+
+    /// Digest of the vendor's own bytes.
+    pub fn native_digest(&self) -> Digest {
+        Digest::of(&self.item.native)
+    }
+}
+
+/// A head as this gateway keeps it: {client, version, bytes} (decision 9).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredHead {
+    /// The client that wrote it.
+    pub client: ClientVersion,
+    /// Canonical JSON of the client's head.
+    pub bytes: String,
+}
+
+impl StoredHead {
+    /// What compare-and-swap compares.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.bytes.as_bytes())
+    }
+}
+
+/// What an update yields.
+#[derive(Debug, Clone)]
+pub struct Advanced {
+    /// The head to store in place of the one that was given.
+    pub head: StoredHead,
+    /// What to tell an operator about it.
+    pub facts: HeadFacts,
+    /// Blocks that became trusted.
+    pub blocks: Vec<TrustedBlock>,
+}
+
+/// [`LightClient`] over bytes: what the gateway holds, one for each ledger.
+pub trait DynLightClient: Send + Sync {
+    /// Name and version of the rules.
+    fn version(&self) -> ClientVersion;
+    /// The ledger of the anchor.
+    fn ledger(&self) -> &LedgerId;
+    /// The head before any header was seen.
+    fn anchor(&self) -> StoredHead;
+    /// What an operator needs to know of a head. `Reject` when it was written by another client or version.
+    fn describe(&self, head: &StoredHead) -> Outcome<HeadFacts>;
+    /// See [`LightClient::advance`].
+    fn advance(&self, head: &StoredHead, steps: &[Step], now: Timestamp, budget: &mut Budget) -> Outcome<Advanced>;
+    /// Every item of the block that the selector matches; see [`LightClient::prove`].
+    fn matching(
+        &self,
+        block: &TrustedBlock,
+        selector: &Selector,
+        evidence: Option<&[u8]>,
+        budget: &mut Budget,
+    ) -> Outcome<Vec<Proven>>;
+    /// These items of the block, each of which the selector must match; see [`LightClient::prove`].
+    fn prove(
+        &self,
+        block: &TrustedBlock,
+        selector: &Selector,
+        items: &[ItemRef],
+        evidence: Option<&[u8]>,
+        budget: &mut Budget,
+    ) -> Outcome<Vec<Proven>>;
+    /// See [`LightClient::conflict`].
+    fn conflict(&self, block: &TrustedBlock, other: &Step, budget: &mut Budget) -> Option<Misbehaviour>;
+}
+
+/// The blanket implementation of [`DynLightClient`].
+#[derive(Debug, Clone)]
+pub struct Erased<C>(C);
+
+impl<C: LightClient> Erased<C> {
+    /// Wraps a family's client.
+    pub const fn new(client: C) -> Self {
+        Self(client)
+    }
+
+    fn restore(&self, head: &StoredHead) -> Result<C::Head, Rejection> {
+        let ours = self.0.version();
+        if head.client != ours {
+            return Err(Rejection::new(
+                "head-of-another-client",
+                format!("{} version {}", ours.name, ours.version),
+                format!("{} version {}", head.client.name, head.client.version),
+            ));
+        }
+        serde_json::from_str(&head.bytes)
+            .map_err(|fault| Rejection::new("head-unreadable", "a head this client wrote", fault.to_string()))
+    }
+
+    fn store(&self, head: &C::Head) -> Result<StoredHead, Rejection> {
+        let value = serde_json::to_value(head)
+            .map_err(|fault| Rejection::new("head-unwritable", "a head that serialises", fault.to_string()))?;
+        let bytes = String::from_utf8_lossy(&to_canonical(&value)).into_owned();
+        Ok(StoredHead { client: self.0.version(), bytes })
+    }
+
+    fn mint_block(&self, facts: BlockFacts) -> TrustedBlock {
+        TrustedBlock { ledger: self.0.ledger().clone(), client: self.0.version(), facts }
+    }
+
+    fn mint_items(
+        &self,
+        block: &TrustedBlock,
+        wanted: Wanted<'_>,
+        evidence: Option<&[u8]>,
+        budget: &mut Budget,
+    ) -> Result<Vec<Proven>, Refusal> {
+        self.require_own(block)?;
+        let items: Vec<ItemFacts> = Result::from(self.0.prove(&block.facts, wanted, evidence, budget))?;
+        require_order(block.height(), &items)?;
+        if let Wanted::These(_, refs) = wanted {
+            require_these(refs, &items)?;
+        }
+        Ok(items.into_iter().map(|item| Proven { block: block.clone(), item }).collect())
+    }
+
+    /// A block of another ledger, or one found by other rules, proves nothing here.
+    fn require_own(&self, block: &TrustedBlock) -> Result<(), Rejection> {
+        if block.ledger != *self.0.ledger() {
+            return Err(Rejection::new("block-of-another-ledger", self.0.ledger().as_str(), block.ledger.as_str()));
+        }
+        let ours = self.0.version();
+        if block.client != ours {
+            return Err(Rejection::new("block-of-another-client", format!("{ours:?}"), format!("{:?}", block.client)));
+        }
+        Ok(())
+    }
+}
+
+/// Items of the block asked for, rising, each once: what every family must get right.
+fn require_order(height: Height, items: &[ItemFacts]) -> Result<(), Rejection> {
+    if let Some(stray) = items.iter().find(|item| item.position.height != height) {
+        return Err(Rejection::new("item-of-another-block", height.to_string(), stray.position.to_string()));
+    }
+    let rising = items.iter().zip(items.iter().skip(1)).all(|(a, b)| a.position < b.position);
+    if rising { Ok(()) } else { Err(Rejection::new("items-out-of-order", "items in ledger order", "another order")) }
+}
+
+fn require_these(refs: &[ItemRef], items: &[ItemFacts]) -> Result<(), Rejection> {
+    let same = refs.len() == items.len()
+        && refs
+            .iter()
+            .zip(items)
+            .all(|(want, got)| (want.transaction, want.event) == (got.position.transaction, got.position.event));
+    if same {
+        Ok(())
+    } else {
+        Err(Rejection::new("other-items", format!("{refs:?}"), format!("{} items", items.len())))
+    }
+}
+
+impl<C: LightClient> DynLightClient for Erased<C> {
+    fn version(&self) -> ClientVersion {
+        self.0.version()
+    }
+
+    fn ledger(&self) -> &LedgerId {
+        self.0.ledger()
+    }
+
+    fn anchor(&self) -> StoredHead {
+        let head = self.0.anchor();
+        self.store(&head).unwrap_or_else(|_| StoredHead { client: self.0.version(), bytes: String::new() })
+    }
+
+    fn describe(&self, head: &StoredHead) -> Outcome<HeadFacts> {
+        match self.restore(head) {
+            Ok(head) => Outcome::Accept(self.0.describe(&head)),
+            Err(rejection) => Outcome::Reject(rejection),
+        }
+    }
+
+    fn advance(&self, head: &StoredHead, steps: &[Step], now: Timestamp, budget: &mut Budget) -> Outcome<Advanced> {
+        let mut judge = || -> Result<Advanced, Refusal> {
+            let trusted = self.restore(head)?;
+            let before = self.0.describe(&trusted).last.map(|(height, _)| height);
+            let advance = Result::from(self.0.advance(&trusted, steps, now, budget))?;
+            let mut last = before;
+            for block in &advance.blocks {
+                // Trust only moves forward, whatever a family believes.
+                if last.is_some_and(|last| block.height <= last) {
+                    let expected = format!("a height above {}", last.map_or(0, Height::get));
+                    return Err(Rejection::new("trust-moved-back", expected, block.height.to_string()).into());
+                }
+                last = Some(block.height);
+            }
+            let facts = self.0.describe(&advance.head);
+            let blocks = advance.blocks.into_iter().map(|facts| self.mint_block(facts)).collect();
+            Ok(Advanced { head: self.store(&advance.head)?, facts, blocks })
+        };
+        judge().into()
+    }
+
+    fn matching(
+        &self,
+        block: &TrustedBlock,
+        selector: &Selector,
+        evidence: Option<&[u8]>,
+        budget: &mut Budget,
+    ) -> Outcome<Vec<Proven>> {
+        self.mint_items(block, Wanted::Matching(selector), evidence, budget).into()
+    }
+
+    fn prove(
+        &self,
+        block: &TrustedBlock,
+        selector: &Selector,
+        items: &[ItemRef],
+        evidence: Option<&[u8]>,
+        budget: &mut Budget,
+    ) -> Outcome<Vec<Proven>> {
+        self.mint_items(block, Wanted::These(selector, items), evidence, budget).into()
+    }
+
+    fn conflict(&self, block: &TrustedBlock, other: &Step, budget: &mut Budget) -> Option<Misbehaviour> {
+        self.require_own(block).ok()?;
+        self.0.conflict(&block.facts, other, budget)
+    }
+}

@@ -1,0 +1,124 @@
+//! What a ledger family implements to be read. Asynchronous, does I/O, holds credentials and cursors, and is trusted for
+//! nothing: whatever it returns is judged by a light client before anything is signed or stored.
+//!
+//! Absent here as yet: the plugin protocol and its process host (docs/coverage.md).
+
+use async_trait::async_trait;
+use hufu_adapters_light_client::{Selector, Step, TrustedBlock};
+use hufu_schemas_core::Height;
+use serde::Serialize;
+
+/// What a source says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceDescription {
+    /// The ledger family.
+    pub family: String,
+    /// The nodes asked, as an operator names them; never with credentials.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// How one node of a source stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The height it last claimed.
+    pub height: Option<Height>,
+    /// Why it is not asked at present: `behind`, `forked`, `lying`, `unreachable`, `wrong-ledger`; `None` when it is.
+    pub benched: Option<&'static str>,
+}
+
+/// Native evidence of one block, as the family's light client wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockEvidence {
+    /// The block.
+    pub height: Height,
+    /// The family's evidence (for EVM: the RLP list of all consensus receipts). `None` when the trusted block itself
+    /// excludes the selector, so that nothing had to be fetched.
+    pub evidence: Option<Vec<u8>>,
+}
+
+/// Why a source could not answer, by who must act.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// Nobody answered; trying again later may help.
+    #[error("no node answered ({nodes}): {detail}")]
+    Unavailable {
+        /// The nodes asked.
+        nodes: String,
+        /// The last fault.
+        detail: String,
+    },
+    /// The nodes are not that far yet; trying again later helps.
+    #[error("expected height {wanted}, the nodes are at {at}")]
+    Behind {
+        /// Height asked for.
+        wanted: Height,
+        /// Best height claimed.
+        at: Height,
+    },
+    /// Nodes refuse us: an operator must mend credentials or limits.
+    #[error("node {node} refuses: {detail}")]
+    Denied {
+        /// The node.
+        node: String,
+        /// Its words.
+        detail: String,
+    },
+    /// A node answers in a form that is not the protocol's.
+    #[error("node {node} answers badly: expected {expected}, got {got}")]
+    Malformed {
+        /// The node.
+        node: String,
+        /// What was expected.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// The node does not keep what is asked for: an operator must add an archive node.
+    #[error("no node holds {what}: add one that keeps history")]
+    Pruned {
+        /// What is missing.
+        what: String,
+    },
+}
+
+impl SourceError {
+    /// The metric label.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "unavailable",
+            Self::Behind { .. } => "behind",
+            Self::Denied { .. } => "denied",
+            Self::Malformed { .. } => "malformed",
+            Self::Pruned { .. } => "pruned",
+        }
+    }
+}
+
+/// Reads one ledger. Pull only: the gateway sets the pace.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Who is asked and how they stand.
+    fn describe(&self) -> SourceDescription;
+
+    /// The best height any healthy node claims.
+    async fn tip(&self) -> Result<Height, SourceError>;
+
+    /// Up to `limit` steps from height `from` on, in order without gaps, for [`hufu_adapters_light_client::DynLightClient::advance`].
+    /// Empty when the nodes are not that far. On a probabilistic ledger they reach up to the tip, unconfirmed ones too.
+    async fn steps(&self, from: Height, limit: usize) -> Result<Vec<Step>, SourceError>;
+
+    /// The evidence of these trusted blocks for this selector, in the order asked.
+    async fn evidence(&self, blocks: &[TrustedBlock], selector: &Selector) -> Result<Vec<BlockEvidence>, SourceError>;
+
+    /// Tells the source that what it returned from `node` was refused by the light client, so that the node is benched
+    /// and counted. `steps` returned for `from` are attributed to the node that served them last.
+    fn refused(&self, reason: &str);
+
+    /// Steps of the same height from *other* nodes than the one that served last, to compare with the trusted block
+    /// there: a verified conflict freezes, a mere difference benches (never here: the light client decides).
+    async fn others(&self, height: Height) -> Result<Vec<Step>, SourceError>;
+}
