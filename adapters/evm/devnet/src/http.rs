@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::post;
+use axum::serve::ListenerExt;
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -39,6 +40,8 @@ pub(crate) async fn listen(port: u16) -> std::io::Result<(TcpListener, u16)> {
 /// Serves until `stop` fires or its sender is dropped.
 pub(crate) fn serve(listener: TcpListener, shared: Arc<Shared>, node: usize, stop: oneshot::Receiver<()>) {
     let router = Router::new().route("/", post(handle)).with_state(Endpoint { shared, node });
+    // Small answers must not wait for the acknowledgement of the one before.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     tokio::spawn(async move {
         let stopped = async {
             // Either way it is time to end: a message, or nobody left who could send one.
