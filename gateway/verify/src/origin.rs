@@ -1,0 +1,206 @@
+//! The origin's side of a lane: proven items become leaves, in one batch with the blocks they cover.
+//!
+//! The batch is an [`Admission`] like a receiver's: statement, record and source cursor (the `covered` leaf) move in one
+//! transaction of the store. Then the gateway signs a checkpoint.
+
+use hufu_adapters_light_client::Proven;
+use hufu_schemas_core::lane::TagKey;
+use hufu_schemas_core::page::Document;
+use hufu_schemas_core::statement::{
+    Covered, Definition, Leaf, RecordLeaf, RecordOrigin, Skipped, Statement, StatementFault,
+};
+use hufu_schemas_core::{BlockHash, Digest, Height, Record, Timestamp};
+
+use crate::admission::{Admission, AdmittedLeaf, KeptEvidence, LaneDefinition, LaneState, LeafOutcome};
+use crate::assurance::{Assurance, Completeness};
+use crate::reader::{LaneReader, Reading, Unreadable};
+use crate::verified::{Basis, Verified};
+
+/// Builds one batch of leaves on top of a lane's state.
+pub struct OriginBatch<'a, S> {
+    reader: &'a LaneReader,
+    now: Timestamp,
+    salt: S,
+    before: u64,
+    state: LaneState,
+    leaves: Vec<AdmittedLeaf>,
+    documents: Vec<Document>,
+    evidence: Vec<KeptEvidence>,
+}
+
+/// Why a batch cannot be built. Our own bug or a lane that is in no state to go on; never caused by a ledger's content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OriginFault {
+    /// A leaf cannot be written.
+    #[error(transparent)]
+    Statement(#[from] StatementFault),
+    /// A batch without a definition in the lane.
+    #[error("expected a definition as the lane's first leaf, got none: define the lane first")]
+    Undefined,
+    /// Items must come in ledger order, after everything in the lane.
+    #[error("expected an item after {last}, got {got}")]
+    OutOfOrder {
+        /// Position of the last leaf.
+        last: String,
+        /// Position given.
+        got: String,
+    },
+    /// The lane's definition is of another ledger than the item.
+    #[error("expected an item of ledger {expected}, got one of {got}")]
+    OtherLedger {
+        /// As defined.
+        expected: String,
+        /// The item's.
+        got: String,
+    },
+    /// No sequence numbers are left.
+    #[error("a lane holds at most 2^53 leaves")]
+    Full,
+}
+
+impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
+    /// Starts a batch. `salt` draws 16 random bytes a leaf.
+    pub fn new(reader: &'a LaneReader, state: LaneState, now: Timestamp, salt: S) -> Self {
+        let before = state.edge.size();
+        Self { reader, now, salt, before, state, leaves: Vec::new(), documents: Vec::new(), evidence: Vec::new() }
+    }
+
+    /// Appends a definition leaf: the lane's first, or a new one after an operator changed the mapping.
+    pub fn define(&mut self, definition: Definition) -> Result<(), OriginFault> {
+        let digest = definition.digest();
+        let sequence = self.state.edge.size();
+        self.push(Leaf::Definition(definition.clone()), |_| Ok(LeafOutcome::Definition(digest)))?;
+        self.state.definitions.push(LaneDefinition { sequence, definition });
+        self.documents.extend(self.reader.documents().iter().cloned());
+        Ok(())
+    }
+
+    /// Appends what one proven item reads to: records, or `skipped` leaves with their reasons (decision 3).
+    pub fn item(&mut self, proven: &Proven) -> Result<(), OriginFault> {
+        self.require_own(proven)?;
+        for Reading { item, result } in self.reader.read(proven) {
+            self.require_after(proven, item)?;
+            match result {
+                Ok(record) => self.record(proven, item, record)?,
+                Err(unreadable) => self.skip(proven, item, unreadable)?,
+            }
+            self.state.last = Some((proven.position(), item));
+        }
+        Ok(())
+    }
+
+    /// Keeps a block's evidence for pages and evidence files.
+    pub fn keep(&mut self, evidence: KeptEvidence) {
+        self.evidence.push(evidence);
+    }
+
+    /// Appends a `covered` leaf: blocks up to `to` were read whole and held `matches` items.
+    pub fn cover(&mut self, from: Height, to: Height, to_hash: BlockHash, matches: u64) -> Result<(), OriginFault> {
+        let ledger = self.definition()?.ledger.clone();
+        let covered = Covered { ledger, from, to, to_hash, matches };
+        self.push(Leaf::Covered(covered.clone()), |_| Ok(LeafOutcome::Covered(covered)))?;
+        self.state.covered = Some(to);
+        Ok(())
+    }
+
+    /// Whether nothing was appended.
+    pub fn is_empty(&self) -> bool {
+        self.leaves.is_empty()
+    }
+
+    /// The batch, for the store.
+    pub fn finish(self) -> Admission {
+        let Self { before, state: after, leaves, documents, evidence, .. } = self;
+        Admission { before, after, leaves, documents, evidence }
+    }
+
+    fn definition(&self) -> Result<&Definition, OriginFault> {
+        self.state.definitions.last().map(|it| &it.definition).ok_or(OriginFault::Undefined)
+    }
+
+    fn tag_key(&self) -> TagKey {
+        // Before the first definition there is nothing to tag.
+        self.state.definitions.last().map_or(TagKey::from_bytes([0; 32]), |it| it.definition.tag_key)
+    }
+
+    fn require_own(&self, proven: &Proven) -> Result<(), OriginFault> {
+        let expected = &self.definition()?.ledger;
+        if proven.ledger() == expected {
+            return Ok(());
+        }
+        Err(OriginFault::OtherLedger { expected: expected.to_string(), got: proven.ledger().to_string() })
+    }
+
+    fn require_after(&self, proven: &Proven, item: u32) -> Result<(), OriginFault> {
+        match self.state.last {
+            Some((last, index)) if (proven.position(), item) <= (last, index) => {
+                Err(OriginFault::OutOfOrder { last: last.to_string(), got: proven.position().to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn record(&mut self, proven: &Proven, item: u32, record: Record) -> Result<(), OriginFault> {
+        let definition = self.definition()?;
+        let origin = RecordOrigin {
+            ledger: proven.ledger().clone(),
+            position: proven.position(),
+            block_hash: proven.block_hash(),
+            item,
+            schema: record.schema().clone(),
+            decoder: definition.decoder.clone(),
+            mapping: definition.mapping,
+            observed_at: self.now,
+        };
+        let leaf = RecordLeaf { key: record.key().clone(), id: record.id(), origin };
+        let basis = Basis {
+            lane: self.state.lane.clone(),
+            sequence: self.state.edge.size(),
+            ledger: proven.ledger().clone(),
+            position: proven.position(),
+            item,
+            block_hash: proven.block_hash(),
+            block_time: proven.time(),
+            finality: proven.finality(),
+            // The origin's own light client proved it and this gateway mapped it.
+            assurance: Assurance::Proven,
+            completeness: Completeness::Ledger,
+            native: proven.native().to_vec(),
+            policy: Digest::of(b"own ledger"),
+            observed_at: self.now,
+            quality: self.reader.registry().quality(&record),
+        };
+        let verified = Verified::mint(record, basis);
+        self.push(Leaf::Record(leaf), |_| Ok(LeafOutcome::Record(Box::new(verified))))
+    }
+
+    fn skip(&mut self, proven: &Proven, item: u32, unreadable: Unreadable) -> Result<(), OriginFault> {
+        let skipped = Skipped {
+            ledger: proven.ledger().clone(),
+            position: proven.position(),
+            block_hash: proven.block_hash(),
+            item,
+            native: proven.native_digest(),
+            reason: unreadable.reason,
+            detail: unreadable.detail,
+        };
+        self.push(Leaf::Skipped(skipped.clone()), |_| Ok(LeafOutcome::Skipped(skipped)))
+    }
+
+    fn push(
+        &mut self,
+        leaf: Leaf,
+        outcome: impl FnOnce(&Statement) -> Result<LeafOutcome, OriginFault>,
+    ) -> Result<(), OriginFault> {
+        let index = self.state.edge.size();
+        if index >= hufu_schemas_core::canonical::MAX_SAFE_INTEGER {
+            return Err(OriginFault::Full);
+        }
+        let statement = Statement::make(leaf, (self.salt)())?;
+        let outcome = outcome(&statement)?;
+        let entry = statement.entry(&self.tag_key());
+        self.state.edge.append(entry.leaf_hash());
+        self.leaves.push(AdmittedLeaf { index, entry, statement: Some(statement), outcome });
+        Ok(())
+    }
+}

@@ -1,0 +1,767 @@
+//! The receiver's side of a lane: what a page must satisfy before any of it is stored (design, decisions 4, 6 and 7).
+//!
+//! Three kinds of fault, by who must act:
+//! - a **log fault** refuses the page ([`PageRejection`]); nothing moves;
+//! - a **leaf fault** holds that leaf with its reason ([`Held`]); the lane moves on, so that one bad leaf never blocks a
+//!   later revocation;
+//! - a **shortfall** waits before the leaf ([`Waiting`]): headers that the relayer is still to bring.
+//!
+//! Ledger evidence is not under the log's signature, so evidence that does not close says nothing of the origin: a
+//! courier may have altered it. It refuses the page first; only when that happens again and again does the caller ask
+//! for [`BadEvidence::Hold`], so that an origin cannot block its own lane for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hufu_adapters_light_client::{
+    Budget, DynLightClient, HeadFacts, Outcome, Proven, Rejection, Shortfall, TrustedBlock,
+};
+use hufu_schemas_core::checkpoint::{Checkpoint, CheckpointFault, SignedCheckpoint};
+use hufu_schemas_core::lane::Entry;
+use hufu_schemas_core::merkle::{ProofFault, verify_consistency};
+use hufu_schemas_core::page::{Document, Page, PageBlock};
+use hufu_schemas_core::statement::{Covered, Definition, Leaf, RecordLeaf, Skipped, Statement, StatementFault};
+use hufu_schemas_core::{Digest, Height, LaneId, LedgerId, Position, Timestamp};
+use hufu_schemas_registry::Registry;
+
+use crate::admission::{
+    Admission, AdmittedLeaf, Equivocation, Held, KeptEvidence, LaneDefinition, LaneState, LeafOutcome, Release,
+};
+use crate::assurance::{Assurance, Completeness};
+use crate::policy::{LanePolicy, TrustPolicy};
+use crate::reader::{Families, LaneReader, ReaderFault};
+use crate::verified::{Basis, Verified};
+
+/// A checkpoint may be this many seconds ahead of the receiver's clock: two machines kept by NTP differ by less.
+pub const CLOCK_DRIFT_SECONDS: u64 = 120;
+
+/// This gateway's trusted view of one ledger, as far as a page needs it.
+#[derive(Clone)]
+pub struct LedgerSnapshot {
+    /// The light client.
+    pub client: Arc<dyn DynLightClient>,
+    /// The head.
+    pub head: HeadFacts,
+    /// Why the ledger is frozen, if it is.
+    pub frozen: Option<String>,
+    /// Trusted blocks by height; at least those of [`heights`] that exist.
+    pub blocks: BTreeMap<Height, TrustedBlock>,
+}
+
+/// Readers of definitions, compiled once and kept by the caller; by definition digest.
+pub type Readers = BTreeMap<Digest, Result<Arc<LaneReader>, ReaderFault>>;
+
+/// All that verification needs beside the page.
+#[derive(Clone, Copy)]
+pub struct PageContext<'a> {
+    /// What the operator trusts.
+    pub policy: &'a TrustPolicy,
+    /// The families of this build.
+    pub families: &'a Families,
+    /// The schemas of this build.
+    pub registry: &'a Registry,
+    /// The ledgers this gateway follows.
+    pub ledgers: &'a BTreeMap<LedgerId, LedgerSnapshot>,
+    /// Readers of the definitions that the lane already holds.
+    pub readers: &'a Readers,
+    /// The receiver's clock.
+    pub now: Timestamp,
+    /// The latest time this gateway has acted at: a clock below it was set back (decision 9).
+    pub high_water: Timestamp,
+    /// What to do with evidence that does not close.
+    pub bad_evidence: BadEvidence,
+}
+
+/// What to do with evidence that does not close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadEvidence {
+    /// Refuse the page: the next courier may bring good evidence.
+    Refuse,
+    /// Hold the leaf: it has happened too often.
+    Hold,
+}
+
+/// What a page yields.
+#[derive(Debug)]
+pub struct PageVerdict {
+    /// What to store; its leaves end before the one that waits.
+    pub admission: Admission,
+    /// Why the rest of the page waits, if it does.
+    pub waiting: Option<Waiting>,
+    /// Readers of definitions that the page brought.
+    pub readers: Readers,
+}
+
+/// Why a leaf waits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Waiting {
+    /// The light client needs more.
+    #[error("ledger {ledger}: {shortfall}")]
+    Ledger {
+        /// The ledger.
+        ledger: LedgerId,
+        /// What it needs.
+        shortfall: Shortfall,
+    },
+    /// The ledger is frozen; an operator must look.
+    #[error("ledger {ledger} is frozen: {reason}")]
+    Frozen {
+        /// The ledger.
+        ledger: LedgerId,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Waiting {
+    /// The metric label.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Ledger { shortfall, .. } => shortfall.reason(),
+            Self::Frozen { .. } => "ledger-frozen",
+        }
+    }
+
+    /// The ledger that must move first.
+    pub const fn ledger(&self) -> &LedgerId {
+        match self {
+            Self::Ledger { ledger, .. } | Self::Frozen { ledger, .. } => ledger,
+        }
+    }
+}
+
+/// Why a page is refused whole. Nothing of it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PageRejection {
+    /// The operator's policy does not name the lane.
+    #[error("expected a lane that the policy names, got {0}: add a [[lane]] to the policy to take it in")]
+    LaneNotTrusted(LaneId),
+    /// The lane is frozen.
+    #[error("lane {lane} is frozen: {reason}")]
+    Frozen {
+        /// The lane.
+        lane: LaneId,
+        /// Why.
+        reason: String,
+    },
+    /// This gateway's clock was set back.
+    #[error("this gateway's clock says {now}, but it has already acted at {high_water}: set the clock right")]
+    ClockBehind {
+        /// The clock.
+        now: Timestamp,
+        /// The high-water.
+        high_water: Timestamp,
+    },
+    /// The page does not begin at the leaf wanted.
+    #[error("expected a page that begins at leaf {expected}, got {got}")]
+    Gap {
+        /// The leaf wanted.
+        expected: u64,
+        /// The page's first.
+        got: u64,
+    },
+    /// The checkpoint is malformed, of another lane, or not signed by a trusted key.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointFault),
+    /// The checkpoint is smaller than the page or than one seen before, or its time goes back or ahead.
+    #[error("checkpoint: expected {expected}, got {got}")]
+    CheckpointOrder {
+        /// The label.
+        reason: &'static str,
+        /// What was expected.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// The page's leaves do not lead to the signed root.
+    #[error("the leaves do not lead to the signed root: {0}")]
+    Join(ProofFault),
+    /// The checkpoint does not continue the one seen before.
+    #[error("the checkpoint does not continue the one of size {size} seen before: {fault}")]
+    Inconsistent {
+        /// Size of the one seen before.
+        size: u64,
+        /// Why.
+        fault: ProofFault,
+    },
+    /// Two signed checkpoints that cannot both be true: the lane freezes.
+    #[error("two signed checkpoints contradict each other: {}", .0.detail)]
+    Equivocation(Box<Equivocation>),
+    /// A leaf that the log itself forbids.
+    #[error("leaf {sequence}: expected {expected}, got {got}")]
+    Leaf {
+        /// The leaf.
+        sequence: u64,
+        /// The label.
+        reason: &'static str,
+        /// What was expected.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// Ledger evidence that does not close. It is not signed: the courier may have altered it.
+    #[error("leaf {sequence}: the evidence of block {height} does not close: {fault}")]
+    Evidence {
+        /// The leaf.
+        sequence: u64,
+        /// The block.
+        height: Height,
+        /// The light client's words.
+        fault: Rejection,
+    },
+}
+
+impl PageRejection {
+    /// The metric label.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::LaneNotTrusted(_) => "lane-not-trusted",
+            Self::Frozen { .. } => "lane-frozen",
+            Self::ClockBehind { .. } => "clock-behind",
+            Self::Gap { .. } => "leaf-gap",
+            Self::Checkpoint(fault) => fault.reason(),
+            Self::CheckpointOrder { reason, .. } | Self::Leaf { reason, .. } => reason,
+            Self::Join(_) => "join-does-not-close",
+            Self::Inconsistent { .. } => "checkpoint-inconsistent",
+            Self::Equivocation(_) => "equivocation",
+            Self::Evidence { fault, .. } => fault.reason(),
+        }
+    }
+
+    /// The leaf it is about, where it is about one.
+    pub const fn sequence(&self) -> Option<u64> {
+        match self {
+            Self::Leaf { sequence, .. } | Self::Evidence { sequence, .. } => Some(*sequence),
+            _ => None,
+        }
+    }
+}
+
+/// The ledgers and heights that a page speaks of: what the caller looks up before it verifies. Unverified.
+pub fn heights(page: &Page, state: &LaneState) -> BTreeMap<LedgerId, BTreeSet<Height>> {
+    let mut wanted: BTreeMap<LedgerId, BTreeSet<Height>> = BTreeMap::new();
+    for known in &state.definitions {
+        wanted.entry(known.definition.ledger.clone()).or_default();
+    }
+    for leaf in &page.opened {
+        let Ok(statement) = Statement::parse(leaf.statement.as_bytes()) else { continue };
+        let (ledger, height) = match statement.leaf() {
+            Leaf::Definition(it) => (&it.ledger, None),
+            Leaf::Record(it) => (&it.origin.ledger, Some(it.origin.position.height)),
+            Leaf::Covered(it) => (&it.ledger, Some(it.to)),
+            Leaf::Skipped(it) => (&it.ledger, Some(it.position.height)),
+            Leaf::Retract(_) | Leaf::Key(_) => continue,
+        };
+        wanted.entry(ledger.clone()).or_default().extend(height);
+    }
+    wanted
+}
+
+/// Verifies a page that begins at the lane's next leaf.
+///
+/// # Errors
+/// Why the page is refused whole; see the module's words on faults.
+pub fn verify(page: &Page, state: &LaneState, context: &PageContext<'_>) -> Result<PageVerdict, PageRejection> {
+    let lane = &state.lane;
+    let (policy, checkpoint) = admit_checkpoint(page, state, context)?;
+    close(page, state, &checkpoint)?;
+    let mut walk = Walk {
+        context,
+        policy,
+        evidence: page.evidence(),
+        documents: &page.documents,
+        after: state.clone(),
+        readers: Readers::new(),
+        matches: BTreeMap::new(),
+        leaves: Vec::with_capacity(page.entries.len()),
+        kept_documents: Vec::new(),
+        kept_evidence: BTreeMap::new(),
+    };
+    let waiting = walk.leaves(page)?;
+    if state.seen.as_ref().is_none_or(|(seen, _)| (seen.size, seen.time) < (checkpoint.size, checkpoint.time)) {
+        walk.after.seen = Some((checkpoint, page.checkpoint.clone()));
+    }
+    debug_assert_eq!(&walk.after.lane, lane);
+    let admission = Admission {
+        before: state.edge.size(),
+        after: walk.after,
+        leaves: walk.leaves,
+        documents: walk.kept_documents,
+        evidence: walk.kept_evidence.into_values().collect(),
+    };
+    Ok(PageVerdict { admission, waiting, readers: walk.readers })
+}
+
+/// Tries a held record leaf again: after an operator accepted its definition, or when better evidence came.
+/// `evidence` is the block's, kept or new. `None` when it still waits for headers.
+pub fn retry(
+    lane: &LaneState,
+    index: u64,
+    statement: &Statement,
+    evidence: Option<&PageBlock>,
+    context: &PageContext<'_>,
+) -> Option<Release> {
+    let policy = context.policy.lane(&lane.lane)?;
+    let mut walk = Walk {
+        context: &PageContext { bad_evidence: BadEvidence::Hold, ..*context },
+        policy,
+        evidence: evidence.into_iter().map(|block| (block.height, block)).collect(),
+        documents: &[],
+        after: lane.clone(),
+        readers: Readers::new(),
+        matches: BTreeMap::new(),
+        leaves: Vec::new(),
+        kept_documents: Vec::new(),
+        kept_evidence: BTreeMap::new(),
+    };
+    let Leaf::Record(record) = statement.leaf() else { return None };
+    let outcome = match walk.record(index, record) {
+        Ok(verified) => LeafOutcome::Record(Box::new(verified)),
+        Err(Stop::Held(held)) => LeafOutcome::Held(held),
+        Err(Stop::Waits(_) | Stop::Refused(_)) => return None,
+    };
+    let evidence = walk.kept_evidence.into_values().collect();
+    Some(Release { lane: lane.lane.clone(), index, outcome, evidence, at: context.now })
+}
+
+/// Everything about the checkpoint that needs no leaf.
+fn admit_checkpoint<'a>(
+    page: &Page,
+    state: &LaneState,
+    context: &PageContext<'a>,
+) -> Result<(&'a LanePolicy, Checkpoint), PageRejection> {
+    let lane = &state.lane;
+    let trusted = context.policy.lane(lane).zip(context.policy.peer(lane.gateway()));
+    let (policy, peer) = trusted.ok_or_else(|| PageRejection::LaneNotTrusted(lane.clone()))?;
+    if let Some(reason) = &state.frozen {
+        return Err(PageRejection::Frozen { lane: lane.clone(), reason: reason.clone() });
+    }
+    if context.now.plus(CLOCK_DRIFT_SECONDS) < context.high_water {
+        return Err(PageRejection::ClockBehind { now: context.now, high_water: context.high_water });
+    }
+    let checkpoint = SignedCheckpoint::parse(&page.checkpoint)?.verify(lane, &peer.log_keys)?;
+    let order = |reason, expected: String, got: String| PageRejection::CheckpointOrder { reason, expected, got };
+    if checkpoint.time > context.now.plus(CLOCK_DRIFT_SECONDS) {
+        let expected = format!("a time until {} of this clock", context.now.plus(CLOCK_DRIFT_SECONDS));
+        return Err(order("checkpoint-ahead-of-clock", expected, checkpoint.time.to_string()));
+    }
+    contradiction(state, &checkpoint, &page.checkpoint)?;
+    if let Some((seen, _)) = &state.seen {
+        if checkpoint.size < seen.size {
+            let expected = format!("at least the {} leaves seen before", seen.size);
+            return Err(order("checkpoint-older-than-seen", expected, checkpoint.size.to_string()));
+        }
+        if checkpoint.time < seen.time {
+            let expected = format!("a time from {} on, as seen before", seen.time);
+            return Err(order("checkpoint-time-back", expected, checkpoint.time.to_string()));
+        }
+    }
+    if page.from != state.edge.size() {
+        return Err(PageRejection::Gap { expected: state.edge.size(), got: page.from });
+    }
+    if checkpoint.size < page.to() {
+        let expected = format!("a checkpoint of at least {} leaves", page.to());
+        return Err(order("checkpoint-smaller-than-page", expected, checkpoint.size.to_string()));
+    }
+    Ok((policy, checkpoint))
+}
+
+/// Two signed checkpoints of one size with two roots, or one that contradicts the verified leaves of another.
+fn contradiction(state: &LaneState, checkpoint: &Checkpoint, note: &str) -> Result<(), PageRejection> {
+    let Some((seen, first)) = &state.seen else { return Ok(()) };
+    let known = if checkpoint.size == seen.size {
+        seen.root
+    } else if checkpoint.size == state.edge.size() {
+        state.edge.root()
+    } else {
+        return Ok(());
+    };
+    if known == checkpoint.root {
+        return Ok(());
+    }
+    let detail = format!("size {}: root {known} before, root {} now", checkpoint.size, checkpoint.root);
+    let (lane, first, second) = (state.lane.clone(), first.clone(), note.to_owned());
+    Err(PageRejection::Equivocation(Box::new(Equivocation { lane, first, second, detail })))
+}
+
+/// The leaves must lead from the receiver's own edge to the signed root, through the checkpoint seen before.
+fn close(page: &Page, state: &LaneState, checkpoint: &Checkpoint) -> Result<(), PageRejection> {
+    let mut edge = state.edge.clone();
+    let mut root_at_seen = None;
+    for entry in &page.entries {
+        edge.append(entry.leaf_hash());
+        if state.seen.as_ref().is_some_and(|(seen, _)| seen.size == edge.size()) {
+            root_at_seen = Some(edge.root());
+        }
+    }
+    verify_consistency(edge.size(), checkpoint.size, &edge.root(), &checkpoint.root, &page.join)
+        .map_err(PageRejection::Join)?;
+    let Some((seen, first)) = &state.seen else { return Ok(()) };
+    if let Some(root) = root_at_seen.filter(|root| *root != seen.root) {
+        // The new checkpoint commits to these leaves, the one seen before to others: both are signed.
+        let detail = format!("size {}: root {} before, the new one commits to {root}", seen.size, seen.root);
+        let (lane, first, second) = (state.lane.clone(), first.clone(), page.checkpoint.clone());
+        return Err(PageRejection::Equivocation(Box::new(Equivocation { lane, first, second, detail })));
+    }
+    if seen.size > edge.size() {
+        let empty = Vec::new();
+        let claimed = page.seen.as_ref().filter(|proof| proof.size == seen.size);
+        let proof = claimed.map_or(&empty, |proof| &proof.proof);
+        verify_consistency(seen.size, checkpoint.size, &seen.root, &checkpoint.root, proof)
+            .map_err(|fault| PageRejection::Inconsistent { size: seen.size, fault })?;
+    }
+    Ok(())
+}
+
+/// Why a leaf is not simply admitted.
+enum Stop {
+    Held(Held),
+    Waits(Waiting),
+    Refused(PageRejection),
+}
+
+impl From<PageRejection> for Stop {
+    fn from(rejection: PageRejection) -> Self {
+        Self::Refused(rejection)
+    }
+}
+
+fn hold<T>(reason: &'static str, detail: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Held(Held { reason, detail: detail.into(), record: None }))
+}
+
+/// One walk over the leaves of a page.
+struct Walk<'a> {
+    context: &'a PageContext<'a>,
+    policy: &'a LanePolicy,
+    evidence: BTreeMap<Height, &'a PageBlock>,
+    documents: &'a [Document],
+    after: LaneState,
+    readers: Readers,
+    /// Items that match, by definition and block: a block's evidence is verified once for all its leaves.
+    matches: BTreeMap<(Digest, Height), Vec<Proven>>,
+    leaves: Vec<AdmittedLeaf>,
+    kept_documents: Vec<Document>,
+    kept_evidence: BTreeMap<Height, KeptEvidence>,
+}
+
+impl Walk<'_> {
+    /// Walks the page; ends before the first leaf that waits.
+    fn leaves(&mut self, page: &Page) -> Result<Option<Waiting>, PageRejection> {
+        let mut opened = page.opened.iter().peekable();
+        for (index, entry) in (page.from..).zip(&page.entries) {
+            let statement = match opened.next_if(|leaf| leaf.index == index) {
+                Some(leaf) => Some(self.open(index, entry, leaf.statement.as_bytes())?),
+                None => None,
+            };
+            let outcome = match &statement {
+                None => self.sealed(index),
+                Some(statement) => self.statement(index, statement),
+            };
+            let outcome = match outcome {
+                Ok(outcome) => outcome,
+                Err(Stop::Held(held)) => LeafOutcome::Held(held),
+                Err(Stop::Waits(waiting)) => return Ok(Some(waiting)),
+                Err(Stop::Refused(rejection)) => return Err(rejection),
+            };
+            self.advance(index, &statement);
+            self.after.edge.append(entry.leaf_hash());
+            self.leaves.push(AdmittedLeaf { index, entry: *entry, statement, outcome });
+        }
+        Ok(None)
+    }
+
+    /// The statement must be the one whose digest the log holds, and its tag the one of its key.
+    fn open(&self, index: u64, entry: &Entry, bytes: &[u8]) -> Result<Statement, PageRejection> {
+        let digest = Digest::of(bytes);
+        if digest != entry.statement() {
+            return Err(fault(index, "statement-differs", entry.statement(), digest));
+        }
+        let malformed = |it: StatementFault| fault(index, "statement-malformed", "a statement of a lane", it);
+        let statement = Statement::parse(bytes).map_err(malformed)?;
+        let first = matches!(statement.leaf(), Leaf::Definition(_));
+        if index == 0 && !first {
+            return Err(fault(index, "lane-without-definition", "a definition as first leaf", statement.leaf().kind()));
+        }
+        let tag_key = self.after.definition_at(index).map(|it| it.definition.tag_key);
+        let expected = tag_key.map_or(hufu_schemas_core::lane::KeyTag::NONE, |key| statement.tag(&key));
+        if entry.tag() != expected {
+            return Err(fault(index, "wrong-key-tag", format!("{expected:?}"), format!("{:?}", entry.tag())));
+        }
+        self.require_order(index, &statement)?;
+        Ok(statement)
+    }
+
+    /// Positions rise strictly, and never return into blocks that a `covered` leaf has closed (decision 4).
+    fn require_order(&self, index: u64, statement: &Statement) -> Result<(), PageRejection> {
+        if let Some((position, item)) = statement.leaf().order() {
+            if let Some((last, before)) = self.after.last
+                && (position, item) <= (last, before)
+            {
+                let reason = if (position, item) == (last, before) { "same-event-twice" } else { "position-goes-back" };
+                return Err(fault(index, reason, format!("a position after {last}, item {before}"), position));
+            }
+            if let Some(covered) = self.after.covered.filter(|covered| position.height <= *covered) {
+                return Err(fault(index, "block-already-covered", format!("a height above {covered}"), position));
+            }
+        }
+        if let Leaf::Covered(it) = statement.leaf()
+            && let Some(covered) = self.after.covered
+            && Some(it.from) != covered.next()
+        {
+            return Err(fault(index, "coverage-gap", format!("blocks from {covered} + 1 on"), it.from));
+        }
+        Ok(())
+    }
+
+    fn sealed(&self, index: u64) -> Result<LeafOutcome, Stop> {
+        if self.policy.sealed && index > 0 {
+            return Ok(LeafOutcome::Sealed);
+        }
+        let expected = "an opened leaf: the policy does not allow sealed ones on this lane";
+        Err(fault(index, "leaf-sealed", expected, "a sealed leaf").into())
+    }
+
+    fn statement(&mut self, index: u64, statement: &Statement) -> Result<LeafOutcome, Stop> {
+        match statement.leaf() {
+            Leaf::Definition(definition) => self.define(index, definition),
+            Leaf::Record(record) => Ok(LeafOutcome::Record(Box::new(self.record(index, record)?))),
+            Leaf::Covered(covered) => self.covered(covered),
+            Leaf::Skipped(skipped) => self.skipped(index, skipped),
+            Leaf::Retract(_) | Leaf::Key(_) => {
+                hold("leaf-kind-absent", format!("this version does not act on {} leaves", statement.leaf().kind()))
+            }
+        }
+    }
+
+    /// What the leaf changes about the lane, whatever became of it.
+    fn advance(&mut self, sequence: u64, statement: &Option<Statement>) {
+        let Some(statement) = statement else { return };
+        if let Some(order) = statement.leaf().order() {
+            self.after.last = Some(order);
+        }
+        match statement.leaf() {
+            Leaf::Covered(covered) => self.after.covered = Some(covered.to),
+            Leaf::Definition(definition) => {
+                self.after.definitions.push(LaneDefinition { sequence, definition: definition.clone() });
+            }
+            _ => {}
+        }
+    }
+
+    /// Compiles the definition. What it lacks is said by the records under it; a document that did not travel is the
+    /// courier's fault.
+    fn define(&mut self, index: u64, definition: &Definition) -> Result<LeafOutcome, Stop> {
+        let digest = definition.digest();
+        let reader =
+            LaneReader::of_definition(definition, self.documents, self.context.families, self.context.registry);
+        let travelled = self.documents.iter().any(|document| document.digest == definition.mapping);
+        match &reader {
+            Err(missing @ (ReaderFault::Mapping { .. } | ReaderFault::Schema { .. })) if !travelled => {
+                return Err(fault(index, "document-missing", "the documents the definition names", missing).into());
+            }
+            Err(_) => {}
+            Ok(reader) => self.kept_documents.extend(reader.documents().iter().cloned()),
+        }
+        self.readers.insert(digest, reader.map(Arc::new));
+        Ok(LeafOutcome::Definition(digest))
+    }
+
+    fn reader(&self, definition: &Digest) -> Result<Arc<LaneReader>, Stop> {
+        match self.readers.get(definition).or_else(|| self.context.readers.get(definition)) {
+            Some(Ok(reader)) => Ok(Arc::clone(reader)),
+            Some(Err(fault)) => hold(fault.reason(), fault.to_string()),
+            None => hold("unknown-mapping", format!("no reader for definition {definition}")),
+        }
+    }
+
+    /// Everything that makes a record believed, in order; each step names what it expected.
+    fn record(&mut self, index: u64, leaf: &RecordLeaf) -> Result<Verified<hufu_schemas_core::Record>, Stop> {
+        let Some(known) = self.after.definition_at(index) else {
+            return hold("lane-without-definition", "no definition before this leaf");
+        };
+        let definition = known.definition.clone();
+        let digest = definition.digest();
+        if !self.policy.definitions.contains(&digest) {
+            let words = format!("the policy does not name definition {digest}: read it, then `hufu lane accept`");
+            return hold("definition-not-accepted", words);
+        }
+        let reader = self.reader(&digest)?;
+        require_defined(leaf, &definition, &reader)?;
+        let proven = self.proven(index, leaf.origin.position, &leaf.origin.block_hash, &definition, &reader)?;
+        let record = read_record(&reader, &proven, leaf)?;
+        let completeness = Completeness::Log;
+        let authority = self
+            .policy
+            .authorises(&record)
+            .and_then(|()| self.policy.accepts(Assurance::Proven, proven.finality(), completeness));
+        if let Err(denied) = authority {
+            return hold(denied.reason(), denied.to_string());
+        }
+        let basis = Basis {
+            lane: self.after.lane.clone(),
+            sequence: index,
+            ledger: proven.ledger().clone(),
+            position: proven.position(),
+            item: leaf.origin.item,
+            block_hash: proven.block_hash(),
+            block_time: proven.time(),
+            finality: proven.finality(),
+            assurance: Assurance::Proven,
+            completeness,
+            native: proven.native().to_vec(),
+            policy: self.context.policy.digest(),
+            observed_at: leaf.origin.observed_at,
+            quality: reader.registry().quality(&record),
+        };
+        Ok(Verified::mint(record, basis))
+    }
+
+    /// The native item at a position, proven by this gateway's own light client.
+    fn proven(
+        &mut self,
+        index: u64,
+        position: Position,
+        block_hash: &hufu_schemas_core::BlockHash,
+        definition: &Definition,
+        reader: &LaneReader,
+    ) -> Result<Proven, Stop> {
+        let block = self.trusted_block(&definition.ledger, position.height)?.clone();
+        if block.hash() != *block_hash {
+            let words = format!("expected block {} at height {}, got {block_hash}", block.hash(), position.height);
+            return hold("block-differs", words);
+        }
+        let key = (definition.digest(), position.height);
+        if !self.matches.contains_key(&key) {
+            let items = self.matching(index, &block, definition, reader)?;
+            self.matches.insert(key, items);
+        }
+        let items = self.matches.get(&key).map(Vec::as_slice).unwrap_or_default();
+        match items.binary_search_by_key(&position, Proven::position).ok().and_then(|at| items.get(at)) {
+            Some(proven) => Ok(proven.clone()),
+            None => hold("event-not-in-block", format!("no event of this lane stands at {position}")),
+        }
+    }
+
+    /// All items of the block that the lane selects, from the evidence that travelled.
+    fn matching(
+        &mut self,
+        index: u64,
+        block: &TrustedBlock,
+        definition: &Definition,
+        reader: &LaneReader,
+    ) -> Result<Vec<Proven>, Stop> {
+        let height = block.height();
+        let carried = self.evidence.get(&height).copied().filter(|carried| carried.hash == block.hash());
+        let Some(snapshot) = self.context.ledgers.get(&definition.ledger) else {
+            return hold("ledger-not-anchored", not_anchored(&definition.ledger));
+        };
+        let bytes = carried.map(|carried| carried.evidence.as_slice());
+        let fault = match snapshot.client.matching(block, reader.selector(), bytes, &mut Budget::for_evidence()) {
+            Outcome::Accept(items) => {
+                self.keep(block, carried);
+                return Ok(items);
+            }
+            Outcome::NotYet(shortfall) => {
+                Rejection::new("evidence-missing", "the evidence of this block", shortfall.to_string())
+            }
+            Outcome::Reject(rejection) => rejection,
+        };
+        match self.context.bad_evidence {
+            BadEvidence::Refuse => Err(PageRejection::Evidence { sequence: index, height, fault }.into()),
+            BadEvidence::Hold => hold("bad-evidence", fault.to_string()),
+        }
+    }
+
+    fn keep(&mut self, block: &TrustedBlock, carried: Option<&PageBlock>) {
+        let Some(carried) = carried else { return };
+        self.kept_evidence.entry(block.height()).or_insert_with(|| KeptEvidence {
+            ledger: block.ledger().clone(),
+            height: block.height(),
+            hash: block.hash(),
+            bytes: carried.evidence.clone(),
+        });
+    }
+
+    /// The trusted block of a height; waits for headers that are still to come.
+    fn trusted_block(&self, ledger: &LedgerId, height: Height) -> Result<&TrustedBlock, Stop> {
+        let Some(snapshot) = self.context.ledgers.get(ledger) else {
+            return hold("ledger-not-anchored", not_anchored(ledger));
+        };
+        if let Some(reason) = &snapshot.frozen {
+            return Err(Stop::Waits(Waiting::Frozen { ledger: ledger.clone(), reason: reason.clone() }));
+        }
+        if let Some(block) = snapshot.blocks.get(&height) {
+            return Ok(block);
+        }
+        let beyond = snapshot.head.last.is_none_or(|(last, _)| height > last);
+        if !beyond {
+            let words = format!("height {height} lies before this gateway's anchor or was not kept");
+            return hold("block-not-kept", words);
+        }
+        let now = self.context.now;
+        let shortfall = match snapshot.head.trusted_until.filter(|until| *until < now) {
+            Some(until) => Shortfall::Expired { until, now },
+            None => Shortfall::Headers { from: snapshot.head.wants },
+        };
+        Err(Stop::Waits(Waiting::Ledger { ledger: ledger.clone(), shortfall }))
+    }
+
+    fn covered(&self, covered: &Covered) -> Result<LeafOutcome, Stop> {
+        let block = self.trusted_block(&covered.ledger, covered.to)?;
+        if block.hash() != covered.to_hash {
+            let words = format!("expected block {} at height {}, got {}", block.hash(), covered.to, covered.to_hash);
+            return hold("block-differs", words);
+        }
+        Ok(LeafOutcome::Covered(covered.clone()))
+    }
+
+    fn skipped(&self, _index: u64, skipped: &Skipped) -> Result<LeafOutcome, Stop> {
+        let block = self.trusted_block(&skipped.ledger, skipped.position.height)?;
+        if block.hash() != skipped.block_hash {
+            return hold("block-differs", format!("expected block {}, got {}", block.hash(), skipped.block_hash));
+        }
+        Ok(LeafOutcome::Skipped(skipped.clone()))
+    }
+}
+
+fn fault(sequence: u64, reason: &'static str, expected: impl ToString, got: impl ToString) -> PageRejection {
+    PageRejection::Leaf { sequence, reason, expected: expected.to_string(), got: got.to_string() }
+}
+
+fn not_anchored(ledger: &LedgerId) -> String {
+    format!("the policy anchors no ledger {ledger}: add a [[ledger]] to it")
+}
+
+/// The leaf may say nothing that its definition does not fix (decision 2).
+fn require_defined(leaf: &RecordLeaf, definition: &Definition, reader: &LaneReader) -> Result<(), Stop> {
+    let origin = &leaf.origin;
+    let checks = [
+        ("ledger", origin.ledger == definition.ledger, origin.ledger.to_string()),
+        ("mapping", origin.mapping == definition.mapping, origin.mapping.to_string()),
+        ("decoder", origin.decoder == definition.decoder, format!("{:?}", origin.decoder)),
+        ("schema", origin.schema == *reader.schema(), origin.schema.id.clone()),
+        ("height", origin.position.height >= definition.from_height, origin.position.height.to_string()),
+    ];
+    match checks.into_iter().find(|(_, good, _)| !good) {
+        None => Ok(()),
+        Some((what, _, got)) => {
+            hold("leaf-disagrees-with-definition", format!("{what}: expected what the definition fixes, got {got}"))
+        }
+    }
+}
+
+/// Reads the record anew and compares it with what the origin said.
+fn read_record(reader: &LaneReader, proven: &Proven, leaf: &RecordLeaf) -> Result<hufu_schemas_core::Record, Stop> {
+    let reading = reader.read(proven).into_iter().find(|reading| reading.item == leaf.origin.item);
+    let record = match reading.map(|reading| reading.result) {
+        Some(Ok(record)) => record,
+        Some(Err(unreadable)) => return hold("record-not-conformant", unreadable.to_string()),
+        None => return hold("event-not-in-block", format!("the item decodes to no event {}", leaf.origin.item)),
+    };
+    if record.id() != leaf.id || record.key() != &leaf.key {
+        let words = format!("expected {} as recomputed from the ledger, got {}", record.id(), leaf.id);
+        return hold("record-differs", words);
+    }
+    Ok(record)
+}
