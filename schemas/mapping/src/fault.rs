@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// One fault of a mapping document. A file's faults come all at once, in document order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("{}{pointer}: {detail} ({code})", Place(file.as_deref(), *line, *column))]
+#[error("{}{}: {detail} ({code})", Place(file.as_deref(), *line, *column), named(pointer))]
 pub struct MappingError {
     /// The name given to the parser; absent where the document came in canonical form.
     pub file: Option<String>,
@@ -27,6 +27,11 @@ impl MappingError {
     pub const fn reason(&self) -> &'static str {
         self.code.as_str()
     }
+}
+
+/// The empty pointer is the document.
+fn named(pointer: &str) -> &str {
+    if pointer.is_empty() { "the document" } else { pointer }
 }
 
 struct Place<'a>(Option<&'a str>, Option<usize>, Option<usize>);

@@ -624,7 +624,7 @@ fn any_document() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn apply_never_panics(document in any_document(), inputs in prop::collection::vec(any_event(), 1..4)) {

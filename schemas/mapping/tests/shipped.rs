@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use hufu_schemas_core::canonical;
 use hufu_schemas_core::limits::JsonLimits;
 use hufu_schemas_mapping::{Applied, Mapping};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn schemas() -> PathBuf {
@@ -110,4 +111,29 @@ fn a_draft_has_no_place_for_what_the_host_fills_in() {
         "subjects",
     ];
     assert_eq!(members, expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A file with a few characters changed is read or refused, and what is read maps the same events without a panic.
+    #[test]
+    fn a_damaged_file_is_read_or_refused(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"-:{}[],&*!|>?'\"# \n\t%~.0a".to_vec())), 1..6),
+        cut in any::<prop::sample::Index>(),
+        truncate in prop::bool::weighted(0.3),
+    ) {
+        let mut bytes = fs::read(schemas().join("mappings/clearance.yaml")).unwrap();
+        for (index, byte) in edits {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if truncate {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Ok(mapping) = Mapping::parse_yaml("damaged.yaml", &bytes) {
+            mapping.run_tests();
+            mapping.check(None);
+        }
+    }
 }
