@@ -1,0 +1,42 @@
+//! EVM consortium ledgers: what makes their headers final and their logs included.
+//!
+//! In scope: canonical RLP, headers up to Prague, QBFT and Clique with votes followed header by header, receipts tries
+//! rebuilt whole, events decoded by a pinned ABI. [`EvmFamily`] is the door for the gateway.
+//!
+//! Out of scope here as yet: IBFT 2.0 and legacy IBFT, inclusion proofs of single receipts, account proofs, skipping
+//! headers, validator sets kept by a contract (docs/coverage.md).
+//!
+//! Pure: no I/O, no clock, no randomness; every list from outside has a named limit.
+
+pub mod abi;
+pub mod address;
+pub mod anchor;
+pub mod block_state;
+pub mod bloom;
+pub mod body;
+pub mod client;
+pub mod clique;
+pub mod decoder;
+pub mod fault;
+pub mod header;
+pub mod keccak;
+pub mod qbft;
+pub mod receipt;
+pub mod rlp;
+pub mod seal;
+pub mod selector;
+pub mod tally;
+pub mod trie;
+pub mod uint;
+
+#[cfg(test)]
+mod testing;
+
+pub use address::Address;
+pub use anchor::Anchor;
+pub use client::{EvmLightClient, needs_evidence};
+pub use decoder::{EvmDecoder, EvmFamily};
+pub use fault::Fault;
+pub use header::Header;
+pub use keccak::{Hash32, keccak256};
+pub use selector::LogSelector;
