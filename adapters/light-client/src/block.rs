@@ -129,6 +129,11 @@ impl TrustedBlock {
         self.facts.finality
     }
 
+    /// The family's roots and filters, for the family's own source; opaque elsewhere.
+    pub fn state(&self) -> &[u8] {
+        &self.facts.state
+    }
+
     /// The bytes to keep in this gateway's database.
     pub fn to_stored(&self) -> Vec<u8> {
         // A struct of strings and numbers always serialises.

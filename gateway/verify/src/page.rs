@@ -460,7 +460,10 @@ impl Walk<'_> {
             };
             let outcome = match outcome {
                 Ok(outcome) => outcome,
-                Err(Stop::Held(held)) => LeafOutcome::Held(held),
+                Err(Stop::Held(held)) => {
+                    self.keep_for_retry(&statement);
+                    LeafOutcome::Held(held)
+                }
                 Err(Stop::Waits(waiting)) => return Ok(Some(waiting)),
                 Err(Stop::Refused(rejection)) => return Err(rejection),
             };
@@ -681,6 +684,15 @@ impl Walk<'_> {
             hash: block.hash(),
             bytes: carried.evidence.clone(),
         });
+    }
+
+    /// Keeps what a held leaf will need when it is tried again. Nothing here is verified; the second try does that.
+    fn keep_for_retry(&mut self, statement: &Option<Statement>) {
+        let Some(Leaf::Record(record)) = statement.as_ref().map(Statement::leaf) else { return };
+        let (height, hash) = (record.origin.position.height, record.origin.block_hash);
+        let Some(carried) = self.evidence.get(&height).filter(|carried| carried.hash == hash) else { return };
+        let (ledger, bytes) = (record.origin.ledger.clone(), carried.evidence.clone());
+        self.kept_evidence.entry(height).or_insert(KeptEvidence { ledger, height, hash, bytes });
     }
 
     /// The trusted block of a height; waits for headers that are still to come.
