@@ -1,0 +1,325 @@
+//! The gateway itself: its ledgers, lanes, store and policy, and the tasks that keep them moving.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use hufu_adapters_light_client::DynLightClient;
+use hufu_adapters_source::Source;
+use hufu_gateway_store::{Store, StoreError};
+use hufu_gateway_verify::admission::LaneState;
+use hufu_gateway_verify::page::CLOCK_DRIFT_SECONDS;
+use hufu_gateway_verify::{Families, LaneReader, TrustPolicy};
+use hufu_schemas_core::signature::NoteSigner;
+use hufu_schemas_core::{GatewayId, LaneId, LedgerId, Timestamp};
+use hufu_schemas_registry::Registry;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::config::{GatewayConfig, Materials};
+use crate::http::{Problem, ProblemCode};
+use crate::inbox::InboxLane;
+use crate::lanes::{self, OriginLane};
+use crate::ledgers;
+use crate::pool::VerifyPool;
+use crate::telemetry::Metrics;
+use crate::{families, feed};
+
+/// How often the policy file is looked at.
+const POLICY_EVERY: Duration = Duration::from_secs(1);
+/// How often a ledger's nodes are asked when they had nothing new, unless the source says otherwise.
+const POLL: Duration = Duration::from_millis(250);
+
+type Clients = BTreeMap<LedgerId, Arc<dyn DynLightClient>>;
+type Locks<K, T> = Mutex<BTreeMap<K, Arc<tokio::sync::Mutex<T>>>>;
+
+/// One running gateway.
+pub struct Gateway {
+    pub(crate) name: GatewayId,
+    pub(crate) store: Store,
+    pub(crate) families: Families,
+    pub(crate) registry: Registry,
+    pub(crate) signer: NoteSigner,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) verify_pool: VerifyPool,
+    pub(crate) heartbeat: Duration,
+    pub(crate) sources: BTreeMap<LedgerId, Arc<dyn Source>>,
+    pub(crate) started: Timestamp,
+    policy_file: PathBuf,
+    policy: RwLock<Arc<TrustPolicy>>,
+    clients: RwLock<Clients>,
+    inbox: Locks<LaneId, InboxLane>,
+    ledger_locks: Locks<LedgerId, ()>,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// The configuration; each fault says where.
+    #[error("{}", .0.join("\n"))]
+    Configuration(Vec<String>),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A gateway that is ready to run, with its lanes.
+pub struct Assembled {
+    /// The gateway.
+    pub gateway: Arc<Gateway>,
+    lanes: Vec<Arc<OriginLane>>,
+}
+
+impl Gateway {
+    /// Puts a gateway together: opens the database, makes light clients, sources and lanes. Binds no port, asks no node.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration, or why the database cannot be used.
+    pub async fn assemble(
+        config: &GatewayConfig,
+        materials: Materials,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Assembled, StartFault> {
+        let families = families::families();
+        let mut faults = Vec::new();
+        let clients = clients(&families, &materials.policy, &mut faults);
+        let sources = sources(config, &materials.policy, &mut faults);
+        let signer = NoteSigner::from_seed(config.name.as_str(), materials.log_seed.expose());
+        let registry = Registry::builtin();
+        let (signer, registry) = match (signer, registry) {
+            (Ok(signer), Ok(registry)) => (signer, registry),
+            (signer, registry) => {
+                faults.extend(signer.err().map(|fault| fault.to_string()));
+                faults.extend(registry.err().map(|fault| fault.to_string()));
+                return Err(StartFault::Configuration(faults));
+            }
+        };
+        let lanes = origin_lanes(config, &materials, &families, &registry, &clients, &sources, &mut faults);
+        if !faults.is_empty() {
+            return Err(StartFault::Configuration(faults));
+        }
+        let store = Store::open(&config.database.path).await?;
+        let gateway = Arc::new(Self {
+            name: config.name.clone(),
+            store,
+            families,
+            registry,
+            signer,
+            started: clock.now(),
+            clock,
+            metrics,
+            verify_pool: VerifyPool::new(),
+            heartbeat: config.heartbeat,
+            sources,
+            policy_file: config.policy.path.clone(),
+            policy: RwLock::new(Arc::new(materials.policy)),
+            clients: RwLock::new(clients),
+            inbox: Mutex::default(),
+            ledger_locks: Mutex::default(),
+        });
+        Ok(Assembled { gateway, lanes })
+    }
+
+    /// The policy in force.
+    pub(crate) fn policy(&self) -> Arc<TrustPolicy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The light client of a ledger that the policy anchors.
+    pub(crate) fn client(&self, ledger: &LedgerId) -> Option<Arc<dyn DynLightClient>> {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).get(ledger).cloned()
+    }
+
+    /// Every light client.
+    pub(crate) fn clients(&self) -> Vec<Arc<dyn DynLightClient>> {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// What is remembered of an inbox lane. Only lanes of the policy get here, so the table is bounded by it.
+    pub(crate) fn inbox_lane(&self, lane: &LaneId) -> Arc<tokio::sync::Mutex<InboxLane>> {
+        let mut table = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(table.entry(lane.clone()).or_default())
+    }
+
+    /// One update of a ledger at a time.
+    pub(crate) fn ledger_lock(&self, ledger: &LedgerId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut table = self.ledger_locks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(table.entry(ledger.clone()).or_default())
+    }
+
+    /// The state of an inbox lane that the policy names.
+    pub(crate) async fn lane_state(&self, lane: &LaneId) -> Result<LaneState, Problem> {
+        if self.policy().lane(lane).is_none() {
+            let words = format!("the policy names no lane {lane}: add a [[lane]] to take it in");
+            return Err(Problem::new(ProblemCode::NoSuchLane, words).of_lane(lane));
+        }
+        let state = self.store.lane(lane).await.map_err(|fault| self.problem(fault))?;
+        Ok(state.unwrap_or_else(|| LaneState::new(lane.clone())))
+    }
+
+    /// The latest time this gateway acted at.
+    pub(crate) async fn high_water(&self) -> Result<Timestamp, Problem> {
+        let mark = self.store.high_water().await.map_err(|fault| self.problem(fault))?;
+        Ok(mark.unwrap_or_else(|| self.clock.now()))
+    }
+
+    /// Remembers that this gateway acted at `now`.
+    pub(crate) async fn raise_high_water(&self, now: Timestamp) {
+        self.metrics.high_water(now);
+        if let Err(fault) = self.store.raise_high_water(now).await {
+            warn!("the clock's high-water was not stored: {fault}");
+        }
+    }
+
+    /// A clock set back must not sign or admit (decision 9).
+    pub(crate) async fn require_clock(&self, now: Timestamp) -> Result<(), String> {
+        let mark = self.store.high_water().await.map_err(|fault| fault.to_string())?;
+        match mark.filter(|mark| now.plus(CLOCK_DRIFT_SECONDS) < *mark) {
+            Some(mark) => Err(format!("the clock says {now}, but this gateway has already acted at {mark}: set it right")),
+            None => {
+                self.raise_high_water(now).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a new policy into force, all or nothing, and tries held leaves under it.
+    async fn replace_policy(&self, policy: TrustPolicy) {
+        let mut faults = Vec::new();
+        let fresh = clients(&self.families, &policy, &mut faults);
+        if !faults.is_empty() {
+            error!("the new policy is refused, the old one stays: {}", faults.join("; "));
+            return;
+        }
+        let digest = policy.digest();
+        let lanes: Vec<LaneId> = policy.lanes().map(|(lane, _)| lane.clone()).collect();
+        *self.clients.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        info!(policy = %digest, "a new policy is in force");
+        for lane in lanes {
+            match self.retry_lane(&lane).await {
+                Ok(report) if report.tried > 0 => info!(%lane, tried = report.tried, admitted = report.admitted, "held leaves were tried again"),
+                Ok(_) => {}
+                Err(problem) => warn!(%lane, "held leaves were not tried again: {}", problem.detail),
+            }
+        }
+    }
+
+    /// Watches the policy file: an operator's edit needs no restart.
+    async fn watch_policy(self: Arc<Self>, stop: CancellationToken) {
+        let mut refused = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLICY_EVERY) => {}
+            }
+            let Ok(text) = tokio::fs::read_to_string(&self.policy_file).await else { continue };
+            let digest = hufu_schemas_core::Digest::of(text.as_bytes());
+            if digest == self.policy().digest() || refused == Some(digest) {
+                continue;
+            }
+            let file = self.policy_file.display().to_string();
+            match TrustPolicy::parse(&file, &text) {
+                Ok(policy) => self.replace_policy(policy).await,
+                Err(fault) => {
+                    // Said once for each content: an editor may be half way through.
+                    warn!("the changed policy is refused, the old one stays: {fault}");
+                    refused = Some(digest);
+                }
+            }
+        }
+    }
+}
+
+impl Assembled {
+    /// Starts following ledgers and publishing lanes.
+    pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        let gateway = &self.gateway;
+        for (ledger, source) in &gateway.sources {
+            let Some(client) = gateway.client(ledger) else { continue };
+            tasks.spawn(ledgers::follow(Arc::clone(gateway), client, Arc::clone(source), POLL, stop.clone()));
+        }
+        for lane in &self.lanes {
+            tasks.spawn(lanes::publish(Arc::clone(gateway), Arc::clone(lane), stop.clone()));
+        }
+        tasks.spawn(Arc::clone(gateway).watch_policy(stop.clone()));
+        tasks.spawn(feed::observe_often(Arc::clone(gateway), stop.clone()));
+    }
+
+    /// The definitions of the lanes this gateway publishes.
+    pub fn definitions(&self) -> Vec<(LaneId, hufu_schemas_core::Digest)> {
+        self.lanes.iter().map(|lane| (lane.id.clone(), lane.definition().digest())).collect()
+    }
+}
+
+fn clients(families: &Families, policy: &TrustPolicy, faults: &mut Vec<String>) -> Clients {
+    let mut clients = Clients::new();
+    for (ledger, anchor) in policy.anchors() {
+        match families.client(anchor) {
+            Ok(client) if client.ledger() == ledger => {
+                clients.insert(ledger.clone(), client.into());
+            }
+            Ok(client) => faults.push(format!("policy: ledger {ledger} is anchored at the genesis of {}", client.ledger())),
+            Err(fault) => faults.push(format!("policy: ledger {ledger}: {fault}")),
+        }
+    }
+    clients
+}
+
+fn sources(config: &GatewayConfig, policy: &TrustPolicy, faults: &mut Vec<String>) -> BTreeMap<LedgerId, Arc<dyn Source>> {
+    let mut sources = BTreeMap::new();
+    for ledger in &config.ledgers {
+        let Some(anchor) = policy.anchor(&ledger.id) else {
+            faults.push(format!("{}: the policy anchors no ledger {}", config.file, ledger.id));
+            continue;
+        };
+        match families::source(&ledger.source, anchor) {
+            Ok(source) => {
+                sources.insert(ledger.id.clone(), source);
+            }
+            Err(words) => faults.push(format!("{}: ledger {}: {words}", config.file, ledger.id)),
+        }
+    }
+    sources
+}
+
+fn origin_lanes(
+    config: &GatewayConfig,
+    materials: &Materials,
+    families: &Families,
+    registry: &Registry,
+    clients: &Clients,
+    sources: &BTreeMap<LedgerId, Arc<dyn Source>>,
+    faults: &mut Vec<String>,
+) -> Vec<Arc<OriginLane>> {
+    let mut lanes = Vec::new();
+    for lane in &config.lanes {
+        let (mapping, tag_key) = (materials.mappings.get(&lane.id), materials.tag_keys.get(&lane.id));
+        let (Some(mapping), Some(tag_key)) = (mapping, tag_key) else { continue };
+        let (Some(client), Some(source)) = (clients.get(&lane.ledger), sources.get(&lane.ledger)) else {
+            faults.push(format!("{}: lane {}: no [[ledger]] {} in this file and the policy", config.file, lane.id, lane.ledger));
+            continue;
+        };
+        // Only the payload schemas that this mapping names travel with its definition.
+        let text = mapping.document().to_string();
+        let named = |json: &serde_json::Value| text.contains(&hufu_schemas_registry::content_id(json).to_hex());
+        let department: Vec<_> = materials.schemas.iter().filter(|(_, json)| named(json)).cloned().collect();
+        match LaneReader::of_mapping(mapping.clone(), &department, families, registry) {
+            Ok(reader) => lanes.push(Arc::new(OriginLane {
+                id: lane.id.clone(),
+                reader,
+                tag_key: *tag_key,
+                from_height: lane.from_height,
+                client: Arc::clone(client),
+                source: Arc::clone(source),
+            })),
+            Err(fault) => faults.push(format!("{}: lane {}: {fault}", config.file, lane.id)),
+        }
+    }
+    lanes
+}

@@ -1,0 +1,407 @@
+//! The relying side: pages and ledger updates that peers bring are verified here, and only here do they reach the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hufu_adapters_light_client::Step;
+use hufu_gateway_store::{Role, StoreError};
+use hufu_gateway_verify::admission::{Admission, LaneState, LeafOutcome};
+use hufu_gateway_verify::page::{self, BadEvidence, LedgerSnapshot, PageContext, Readers};
+use hufu_gateway_verify::{LaneReader, PageRejection, TrustPolicy, Waiting};
+use hufu_schemas_core::evidence::WireStep;
+use hufu_schemas_core::limits::{JsonLimits, PageLimits};
+use hufu_schemas_core::page::{Page, PageBlock};
+use hufu_schemas_core::statement::{Leaf, Statement};
+use hufu_schemas_core::{Height, LaneId, LedgerId};
+use serde::Deserialize;
+use tracing::{error, info, warn};
+
+use crate::backend::{HeldLeafNote, LedgerWant, PageReceipt, RetryReport, Waiting as WaitingNote};
+use crate::gateway::Gateway;
+use crate::http::{Problem, ProblemCode};
+use crate::ledgers::{self, Advance, AdvanceError};
+
+/// Pages in a row whose evidence does not close, after which the leaf is held instead: a courier that alters evidence
+/// is replaced sooner than that, an origin that sends bad evidence would block its own lane for ever.
+const STRIKES: u32 = 3;
+/// Steps of one update: 512 headers of 4 KiB are 2 MiB.
+const STEPS_MOST: usize = 512;
+/// Held leaves tried in one go.
+const RETRY_AT_A_TIME: u32 = 200;
+
+/// What is remembered of an inbox lane between pages; losing it costs time, never truth.
+#[derive(Default)]
+pub(crate) struct InboxLane {
+    /// Readers by definition digest.
+    readers: Readers,
+    /// (first leaf, number) of pages in a row whose evidence did not close.
+    strikes: (u64, u32),
+    /// What the next leaf waits for.
+    pub(crate) waiting: Option<Waiting>,
+}
+
+impl Gateway {
+    /// Verifies and admits a page of an inbox lane.
+    pub(crate) async fn take_page(&self, lane: &LaneId, bytes: &[u8]) -> Result<PageReceipt, Problem> {
+        let slot = self.inbox_lane(lane);
+        // One page of a lane at a time: two couriers queue here instead of racing in the database.
+        let mut inbox = slot.lock().await;
+        let policy = self.policy();
+        let state = self.lane_state(lane).await?;
+        let page = Page::parse(bytes, &PageLimits::DEFAULT).map_err(|fault| self.refuse(lane, fault.reason(), &fault.to_string(), None))?;
+        if page.lane != *lane {
+            return Err(self.refuse(lane, "page-of-another-lane", &format!("expected lane {lane}, got {}", page.lane), None));
+        }
+        let size = state.edge.size();
+        if page.from > size {
+            let words = "the page begins beyond the wanted leaf";
+            return Err(Problem::new(ProblemCode::LeafGap, words).between(size, page.from).of_lane(lane));
+        }
+        let (page, known) = self.without_known(page, &state).await?;
+        let Some(page) = page else {
+            let released = self.retry_with(lane, &state, &known.blocks, &mut inbox, &policy).await?;
+            let waiting = inbox.waiting.as_ref().map(note);
+            return Ok(PageReceipt { size, admitted: released, held: 0, sealed: 0, known: known.leaves, waiting, faults: Vec::new() });
+        };
+        self.verify_and_admit(lane, state, page, known.leaves, &mut inbox, policy).await
+    }
+
+    async fn verify_and_admit(
+        &self,
+        lane: &LaneId,
+        state: LaneState,
+        page: Page,
+        known: u64,
+        inbox: &mut InboxLane,
+        policy: Arc<TrustPolicy>,
+    ) -> Result<PageReceipt, Problem> {
+        let before = state.edge.size();
+        let ledgers = self.snapshots(page::heights(&page, &state)).await?;
+        self.load_readers(&state, inbox).await?;
+        let again = inbox.strikes.0 == page.from && inbox.strikes.1 >= STRIKES;
+        let bad_evidence = if again { BadEvidence::Hold } else { BadEvidence::Refuse };
+        let (now, high_water) = (self.clock.now(), self.high_water().await?);
+        let (families, registry, readers) = (self.families.clone(), self.registry.clone(), inbox.readers.clone());
+        let from = page.from;
+        let timer = self.metrics.verify_timer();
+        let verdict = self
+            .verify_pool
+            .run(move || {
+                let context = PageContext {
+                    policy: &policy,
+                    families: &families,
+                    registry: &registry,
+                    ledgers: &ledgers,
+                    readers: &readers,
+                    now,
+                    high_water,
+                    bad_evidence,
+                };
+                page::verify(&page, &state, &context)
+            })
+            .await;
+        drop(timer);
+        let verdict = match verdict {
+            Ok(verdict) => verdict,
+            Err(rejection) => return Err(self.reject(lane, from, rejection, inbox).await),
+        };
+        inbox.strikes = (0, 0);
+        inbox.readers.extend(verdict.readers);
+        let faults = held_notes(&verdict.admission);
+        let counts = Counts::of(&verdict.admission);
+        if verdict.admission.leaves().is_empty() {
+            inbox.waiting = verdict.waiting;
+            let waiting = inbox.waiting.as_ref().map(note);
+            return Ok(PageReceipt { size: before, admitted: 0, held: 0, sealed: 0, known, waiting, faults });
+        }
+        let checkpoint = verdict.admission.after().seen.as_ref().map(|(checkpoint, _)| checkpoint.time);
+        let admitted = self.store.admit(Role::Inbox, verdict.admission, now).await.map_err(|fault| self.problem(fault))?;
+        inbox.waiting = verdict.waiting;
+        self.metrics.admitted(lane, Role::Inbox, &admitted);
+        if let Some(time) = checkpoint {
+            self.metrics.checkpoint(lane, Role::Inbox, time);
+        }
+        self.raise_high_water(now).await;
+        let waiting = inbox.waiting.as_ref().map(note);
+        Ok(PageReceipt { size: admitted.to, admitted: counts.records, held: counts.held, sealed: counts.sealed, known, waiting, faults })
+    }
+
+    /// Cuts off leaves that are here already, after comparing them: another entry under a known index is a rewritten log.
+    async fn without_known(&self, mut page: Page, state: &LaneState) -> Result<(Option<Page>, Known), Problem> {
+        let size = state.edge.size();
+        let overlap = usize::try_from(size.saturating_sub(page.from)).unwrap_or(usize::MAX).min(page.entries.len());
+        if overlap == 0 {
+            return Ok((Some(page), Known::default()));
+        }
+        let count = u64::try_from(overlap).unwrap_or(u64::MAX);
+        let stored = self.store.entries(&state.lane, page.from, count).await.map_err(|fault| self.problem(fault))?;
+        let differs = stored.iter().zip(&page.entries).position(|(ours, theirs)| ours != theirs);
+        if let Some(at) = differs {
+            let sequence = page.from.saturating_add(u64::try_from(at).unwrap_or(0));
+            let words = format!("leaf {sequence} is another one than the leaf taken in before: the log was rewritten");
+            return Err(self.refuse(&state.lane, "leaf-differs", &words, Some(sequence)));
+        }
+        let known = Known { leaves: count, blocks: page.blocks.clone() };
+        if overlap == page.entries.len() {
+            return Ok((None, known));
+        }
+        page.entries.drain(..overlap);
+        page.from = size;
+        page.opened.retain(|leaf| leaf.index >= size);
+        Ok((Some(page), known))
+    }
+
+    /// Turns a rejection into a problem, after acting on it.
+    async fn reject(&self, lane: &LaneId, from: u64, rejection: PageRejection, inbox: &mut InboxLane) -> Problem {
+        if let PageRejection::Equivocation(proof) = &rejection {
+            error!(%lane, detail = %proof.detail, "two signed checkpoints contradict each other: the lane is frozen until an operator thaws it");
+            let reason = format!("equivocation: {}", proof.detail);
+            if let Err(fault) = self.store.freeze_lane(lane, &reason, Some((**proof).clone())).await {
+                error!(%lane, "the lane could not be frozen: {fault}");
+            }
+            self.metrics.lane_is_frozen(lane, true);
+        }
+        if let PageRejection::Evidence { .. } = &rejection {
+            let so_far = if inbox.strikes.0 == from { inbox.strikes.1 } else { 0 };
+            inbox.strikes = (from, so_far.saturating_add(1));
+        }
+        let problem = self.refuse(lane, rejection.reason(), &rejection.to_string(), rejection.sequence());
+        match rejection {
+            PageRejection::Frozen { .. } => Problem { code: ProblemCode::LaneFrozen, ..problem },
+            PageRejection::ClockBehind { .. } => Problem { code: ProblemCode::ClockSetBack, ..problem },
+            PageRejection::Gap { .. } => Problem { code: ProblemCode::LeafGap, ..problem },
+            _ => problem,
+        }
+    }
+
+    fn refuse(&self, lane: &LaneId, reason: &'static str, words: &str, sequence: Option<u64>) -> Problem {
+        warn!(%lane, reason, "a page is refused: {words}");
+        self.metrics.reject("page", reason);
+        let problem = Problem::new(ProblemCode::Refused(reason), words).of_lane(lane);
+        match sequence {
+            Some(sequence) => problem.at_leaf(sequence),
+            None => problem,
+        }
+    }
+
+    /// The trusted view of each ledger that a page speaks of, with the blocks it speaks of.
+    pub(crate) async fn snapshots(
+        &self,
+        wanted: BTreeMap<LedgerId, BTreeSet<Height>>,
+    ) -> Result<BTreeMap<LedgerId, LedgerSnapshot>, Problem> {
+        let mut snapshots = BTreeMap::new();
+        for (ledger, heights) in wanted {
+            let Some(client) = self.client(&ledger) else { continue };
+            let (head, _, frozen) =
+                ledgers::head(&self.store, client.as_ref()).await.map_err(|fault| self.problem(fault))?;
+            let Some(head) = client.describe(&head).accepted() else { continue };
+            let mut blocks = BTreeMap::new();
+            for height in heights {
+                if let Some(block) = self.store.trusted_block(&ledger, height).await.map_err(|fault| self.problem(fault))? {
+                    blocks.insert(height, block);
+                }
+            }
+            snapshots.insert(ledger, LedgerSnapshot { client, head, frozen, blocks });
+        }
+        Ok(snapshots)
+    }
+
+    /// Compiles readers of definitions that the lane holds and this process has not met yet.
+    async fn load_readers(&self, state: &LaneState, inbox: &mut InboxLane) -> Result<(), Problem> {
+        for known in &state.definitions {
+            let digest = known.definition.digest();
+            if inbox.readers.contains_key(&digest) {
+                continue;
+            }
+            let documents =
+                crate::pages::documents(&self.store, &known.definition).await.map_err(|fault| self.problem(fault))?;
+            let reader = LaneReader::of_definition(&known.definition, &documents, &self.families, &self.registry);
+            inbox.readers.insert(digest, reader.map(Arc::new));
+        }
+        Ok(())
+    }
+
+    /// Tries held leaves of a lane again, for an operator or after the policy changed.
+    pub(crate) async fn retry_lane(&self, lane: &LaneId) -> Result<RetryReport, Problem> {
+        let slot = self.inbox_lane(lane);
+        let mut inbox = slot.lock().await;
+        let state = self.lane_state(lane).await?;
+        // A policy that changed may make a definition readable that was not.
+        inbox.readers.retain(|_, reader| reader.is_ok());
+        let policy = self.policy();
+        let tried = self.store.held(Some(lane), 0, RETRY_AT_A_TIME).await.map_err(|fault| self.problem(fault))?.len();
+        let admitted = self.retry_with(lane, &state, &[], &mut inbox, &policy).await?;
+        let tried = u64::try_from(tried).unwrap_or(u64::MAX);
+        Ok(RetryReport { tried, admitted, held: tried.saturating_sub(admitted) })
+    }
+
+    /// Tries held leaves with what is kept, or with the evidence that just came; how many became records.
+    async fn retry_with(
+        &self,
+        lane: &LaneId,
+        state: &LaneState,
+        fresh: &[PageBlock],
+        inbox: &mut InboxLane,
+        policy: &Arc<TrustPolicy>,
+    ) -> Result<u64, Problem> {
+        let held = self.store.held(Some(lane), 0, RETRY_AT_A_TIME).await.map_err(|fault| self.problem(fault))?;
+        if held.is_empty() {
+            return Ok(0);
+        }
+        self.load_readers(state, inbox).await?;
+        let mut released = 0;
+        for leaf in held {
+            let Some(statement) = leaf.statement.as_ref().and_then(|text| Statement::parse(text.as_bytes()).ok()) else {
+                continue;
+            };
+            let Leaf::Record(record) = statement.leaf() else { continue };
+            let (ledger, height, hash) = (&record.origin.ledger, record.origin.position.height, record.origin.block_hash);
+            let came = fresh.iter().find(|block| block.height == height && block.hash == hash).cloned();
+            let block = match came {
+                Some(block) => Some(block),
+                None => {
+                    let kept = self.store.evidence(ledger, height, &hash).await.map_err(|fault| self.problem(fault))?;
+                    kept.map(|evidence| PageBlock { height, hash, evidence })
+                }
+            };
+            let ledgers = self.snapshots(BTreeMap::from([(ledger.clone(), BTreeSet::from([height]))])).await?;
+            let context = PageContext {
+                policy,
+                families: &self.families,
+                registry: &self.registry,
+                ledgers: &ledgers,
+                readers: &inbox.readers,
+                now: self.clock.now(),
+                high_water: self.clock.now(),
+                bad_evidence: BadEvidence::Hold,
+            };
+            let Some(release) = page::retry(state, leaf.index, &statement, block.as_ref(), &context) else { continue };
+            let record = matches!(release.outcome(), LeafOutcome::Record(_));
+            self.store.release(release).await.map_err(|fault| self.problem(fault))?;
+            if record {
+                info!(%lane, leaf = leaf.index, was = %leaf.reason, "a held leaf is believed now");
+                released += 1;
+            }
+        }
+        Ok(released)
+    }
+
+    /// Verifies steps of a foreign ledger that a peer brought.
+    pub(crate) async fn take_updates(&self, ledger: &LedgerId, bytes: &[u8]) -> Result<LedgerWant, Problem> {
+        let Some(client) = self.client(ledger) else {
+            let words = format!("the policy anchors no ledger {ledger}: add a [[ledger]] to it");
+            return Err(Problem::new(ProblemCode::NoSuchLedger, words));
+        };
+        let steps = parse_updates(ledger, bytes).map_err(|words| self.refuse_update(ledger, "update-malformed", &words))?;
+        let slot = self.ledger_lock(ledger);
+        let _one_at_a_time = slot.lock().await;
+        let frozen = |reason: &str| Problem::new(ProblemCode::LedgerFrozen, format!("ledger {ledger} is frozen: {reason}"));
+        match ledgers::advance(self, &client, steps).await {
+            Ok(Advance::Moved(_)) => self.raise_high_water(self.clock.now()).await,
+            Ok(Advance::Stands(_)) => {}
+            Ok(Advance::NotYet(shortfall)) => info!(%ledger, "an update waits: {shortfall}"),
+            Ok(Advance::Refused(rejection)) => {
+                let problem = self.refuse_update(ledger, rejection.reason(), &rejection.to_string());
+                let problem = problem.between(rejection.expected(), rejection.got());
+                return Err(match rejection.height() {
+                    Some(height) => problem.at_height(height),
+                    None => problem,
+                });
+            }
+            Ok(Advance::Frozen(misbehaviour)) => {
+                return Err(frozen(&format!("two signed blocks at height {}", misbehaviour.height)));
+            }
+            Err(AdvanceError::Frozen { reason, .. }) => return Err(frozen(&reason)),
+            Err(AdvanceError::Store(fault)) => return Err(self.problem(fault)),
+        }
+        self.want(client.as_ref()).await
+    }
+
+    fn refuse_update(&self, ledger: &LedgerId, reason: &'static str, words: &str) -> Problem {
+        warn!(%ledger, reason, "an update is refused: {words}");
+        self.metrics.reject("ledger", reason);
+        Problem::new(ProblemCode::Refused(reason), words)
+    }
+
+    pub(crate) fn problem(&self, fault: StoreError) -> Problem {
+        self.metrics.reject("http", fault.reason());
+        match fault {
+            StoreError::Conflict { .. } => {
+                Problem::new(ProblemCode::Busy, "another delivery was quicker").after(std::time::Duration::from_secs(1))
+            }
+            StoreError::Frozen { .. } => Problem::new(ProblemCode::LaneFrozen, fault.to_string()),
+            _ => {
+                error!("the store failed: {fault}");
+                Problem::new(ProblemCode::StorageUnavailable, "the database cannot take this now")
+                    .after(std::time::Duration::from_secs(5))
+            }
+        }
+    }
+}
+
+/// What a page repeats.
+#[derive(Default)]
+struct Known {
+    leaves: u64,
+    blocks: Vec<PageBlock>,
+}
+
+#[derive(Default)]
+struct Counts {
+    records: u64,
+    held: u64,
+    sealed: u64,
+}
+
+impl Counts {
+    fn of(admission: &Admission) -> Self {
+        let mut counts = Self::default();
+        for leaf in admission.leaves() {
+            match leaf.outcome {
+                LeafOutcome::Record(_) => counts.records += 1,
+                LeafOutcome::Held(_) => counts.held += 1,
+                LeafOutcome::Sealed => counts.sealed += 1,
+                _ => {}
+            }
+        }
+        counts
+    }
+}
+
+/// The first few held leaves with their reasons, for whoever carried the page.
+fn held_notes(admission: &Admission) -> Vec<HeldLeafNote> {
+    let held = admission.leaves().iter().filter_map(|leaf| match &leaf.outcome {
+        LeafOutcome::Held(held) => {
+            Some(HeldLeafNote { sequence: leaf.index, reason: held.reason, detail: held.detail.clone() })
+        }
+        _ => None,
+    });
+    held.take(16).collect()
+}
+
+pub(crate) fn note(waiting: &Waiting) -> WaitingNote {
+    let height = match waiting {
+        Waiting::Ledger { shortfall: hufu_adapters_light_client::Shortfall::Headers { from }, .. } => Some(*from),
+        _ => None,
+    };
+    WaitingNote { reason: waiting.reason(), ledger: Some(waiting.ledger().clone()), height }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpdatesBody {
+    ledger: LedgerId,
+    steps: Vec<WireStep>,
+}
+
+fn parse_updates(ledger: &LedgerId, bytes: &[u8]) -> Result<Vec<Step>, String> {
+    let value = hufu_schemas_core::canonical::parse(bytes, &JsonLimits::PAGE).map_err(|fault| fault.to_string())?;
+    let body: UpdatesBody = serde_json::from_value(value).map_err(|fault| fault.to_string())?;
+    if body.ledger != *ledger {
+        return Err(format!("expected steps of ledger {ledger}, got {}", body.ledger));
+    }
+    if body.steps.len() > STEPS_MOST {
+        return Err(format!("expected at most {STEPS_MOST} steps, got {}", body.steps.len()));
+    }
+    Ok(body.steps.into_iter().map(|step| Step { height: step.height, bytes: step.bytes }).collect())
+}

@@ -1,0 +1,216 @@
+//! The origin's lanes: blocks that became trusted are read, mapped, appended and signed.
+//!
+//! What a crash leaves: the batch is one transaction, so a lane is either before or after it. A batch without its
+//! checkpoint is signed at the next start; nothing was said of it before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hufu_adapters_light_client::{Budget, DynLightClient, Outcome, TrustedBlock};
+use hufu_adapters_source::{BlockEvidence, Source};
+use hufu_gateway_store::{Role, StoreError};
+use hufu_gateway_verify::admission::{KeptEvidence, LaneState};
+use hufu_gateway_verify::{LaneReader, OriginBatch};
+use hufu_schemas_core::checkpoint::Checkpoint;
+use hufu_schemas_core::lane::TagKey;
+use hufu_schemas_core::statement::Definition;
+use hufu_schemas_core::{Height, LaneId, Timestamp};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::gateway::Gateway;
+
+/// Blocks read at a time: their evidence is held in memory together.
+const BLOCKS_AT_A_TIME: usize = 64;
+/// Quiet blocks after which a `covered` leaf is written although nothing matched, so that a receiver sees progress and a
+/// restart does not read them again.
+const QUIET_BLOCKS: u64 = 256;
+
+/// A lane this gateway publishes.
+pub(crate) struct OriginLane {
+    pub(crate) id: LaneId,
+    pub(crate) reader: LaneReader,
+    pub(crate) tag_key: TagKey,
+    pub(crate) from_height: Height,
+    pub(crate) client: Arc<dyn DynLightClient>,
+    pub(crate) source: Arc<dyn Source>,
+}
+
+impl OriginLane {
+    /// The definition that the configuration gives.
+    pub(crate) fn definition(&self) -> Definition {
+        self.reader.definition(self.client.ledger().clone(), self.from_height, self.tag_key)
+    }
+}
+
+/// How far a lane has read beyond its last `covered` leaf. Lost in a crash, and then read again.
+#[derive(Default)]
+struct Quiet {
+    to: Option<TrustedBlock>,
+}
+
+/// Publishes a lane until told to stop.
+pub(crate) async fn publish(gateway: Arc<Gateway>, lane: Arc<OriginLane>, stop: CancellationToken) {
+    let mut changes = gateway.store.changes();
+    let mut quiet = Quiet::default();
+    info!(lane = %lane.id, definition = %lane.definition().digest(), "publishing");
+    while !stop.is_cancelled() {
+        changes.mark_unchanged();
+        match publish_once(&gateway, &lane, &mut quiet).await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(words) => {
+                warn!(lane = %lane.id, "{words}");
+                quiet = Quiet::default();
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            changed = changes.changed() => if changed.is_err() { break },
+            () = tokio::time::sleep(gateway.heartbeat / 4) => {}
+        }
+    }
+}
+
+/// One round; `true` when there may be more to read at once.
+async fn publish_once(gateway: &Gateway, lane: &OriginLane, quiet: &mut Quiet) -> Result<bool, String> {
+    let words = |fault: StoreError| fault.to_string();
+    let state = gateway.store.lane(&lane.id).await.map_err(words)?.unwrap_or_else(|| LaneState::new(lane.id.clone()));
+    if let Some(reason) = &state.frozen {
+        return Err(format!("the lane is frozen: {reason}"));
+    }
+    let now = gateway.clock.now();
+    gateway.require_clock(now).await?;
+    let mut batch = OriginBatch::new(&lane.reader, state.clone(), now, random_salt);
+    let definition = lane.definition();
+    if state.definitions.last().is_none_or(|known| known.definition != definition) {
+        batch.define(definition).map_err(|fault| fault.to_string())?;
+    }
+    let blocks = next_blocks(gateway, lane, &state, quiet).await?;
+    let more = blocks.len() >= BLOCKS_AT_A_TIME;
+    let matched = read_blocks(gateway, lane, &blocks, &mut batch).await?;
+    if let Some(last) = blocks.last() {
+        quiet.to = Some(last.clone());
+    }
+    cover(lane, &state, quiet, matched, &mut batch)?;
+    if batch.is_empty() {
+        heartbeat(gateway, &state, now).await?;
+        return Ok(more);
+    }
+    let admission = batch.finish();
+    let edge = admission.after().edge.clone();
+    let admitted = match gateway.store.admit(Role::Origin, admission, now).await {
+        Ok(admitted) => admitted,
+        // Another process writes this lane; it must not be run twice.
+        Err(fault) => return Err(format!("the batch was not stored: {fault}")),
+    };
+    gateway.metrics.admitted(&lane.id, Role::Origin, &admitted);
+    sign(gateway, &lane.id, edge.size(), edge.root(), now).await?;
+    Ok(more)
+}
+
+/// Trusted blocks that the lane has not read yet.
+async fn next_blocks(gateway: &Gateway, lane: &OriginLane, state: &LaneState, quiet: &Quiet) -> Result<Vec<TrustedBlock>, String> {
+    let after_quiet = quiet.to.as_ref().and_then(|block| block.height().next());
+    let after_covered = state.covered.and_then(Height::next);
+    let from = after_quiet.into_iter().chain(after_covered).max().unwrap_or(lane.from_height);
+    let ledger = lane.client.ledger();
+    gateway.store.trusted_blocks(ledger, from, BLOCKS_AT_A_TIME).await.map_err(|fault| fault.to_string())
+}
+
+/// Reads blocks into the batch; how many items matched.
+async fn read_blocks<S: FnMut() -> [u8; 16]>(
+    gateway: &Gateway,
+    lane: &OriginLane,
+    blocks: &[TrustedBlock],
+    batch: &mut OriginBatch<'_, S>,
+) -> Result<u64, String> {
+    if blocks.is_empty() {
+        return Ok(0);
+    }
+    let evidence = lane.source.evidence(blocks, lane.reader.selector()).await.map_err(|fault| {
+        gateway.metrics.source_error(lane.client.ledger(), fault.reason());
+        fault.to_string()
+    })?;
+    if evidence.len() != blocks.len() {
+        return Err(format!("expected evidence of {} blocks, got {}", blocks.len(), evidence.len()));
+    }
+    let mut matched = 0u64;
+    for (block, BlockEvidence { evidence, .. }) in blocks.iter().zip(evidence) {
+        let outcome = lane.client.matching(block, lane.reader.selector(), evidence.as_deref(), &mut Budget::for_evidence());
+        let items = match outcome {
+            Outcome::Accept(items) => items,
+            Outcome::NotYet(shortfall) => return Err(shortfall.to_string()),
+            Outcome::Reject(rejection) => {
+                gateway.metrics.reject("ledger", rejection.reason());
+                lane.source.refused(rejection.reason());
+                return Err(format!("a node's evidence is refused: {rejection}"));
+            }
+        };
+        for item in &items {
+            batch.item(item).map_err(|fault| fault.to_string())?;
+        }
+        matched += u64::try_from(items.len()).unwrap_or(u64::MAX);
+        if let Some(bytes) = evidence.filter(|_| !items.is_empty()) {
+            let (ledger, height, hash) = (block.ledger().clone(), block.height(), block.hash());
+            batch.keep(KeptEvidence { ledger, height, hash, bytes });
+        }
+    }
+    Ok(matched)
+}
+
+/// Closes the blocks read so far with a `covered` leaf, when something matched or enough quiet blocks went by.
+fn cover<S: FnMut() -> [u8; 16]>(
+    lane: &OriginLane,
+    state: &LaneState,
+    quiet: &mut Quiet,
+    matched: u64,
+    batch: &mut OriginBatch<'_, S>,
+) -> Result<(), String> {
+    let Some(last) = &quiet.to else { return Ok(()) };
+    let from = state.covered.and_then(Height::next).unwrap_or(lane.from_height);
+    let read = last.height().get().saturating_sub(from.get()).saturating_add(1);
+    if matched == 0 && read < QUIET_BLOCKS {
+        return Ok(());
+    }
+    batch.cover(from, last.height(), last.hash(), matched).map_err(|fault| fault.to_string())?;
+    quiet.to = None;
+    Ok(())
+}
+
+/// Signs the lane as it stands. The store refuses a second root for one size before the note leaves (anti-equivocation).
+async fn sign(gateway: &Gateway, lane: &LaneId, size: u64, root: hufu_schemas_core::Digest, time: Timestamp) -> Result<(), String> {
+    let checkpoint = Checkpoint { lane: lane.clone(), size, root, time };
+    let note = checkpoint.clone().sign(&gateway.signer).to_string();
+    gateway.store.put_checkpoint(lane, checkpoint, note).await.map_err(|fault| fault.to_string())?;
+    gateway.metrics.checkpoint(lane, Role::Origin, time);
+    Ok(())
+}
+
+/// An idle lane signs anew, so that a receiver can tell quiet from dead (decision 12); and a batch whose checkpoint a
+/// crash prevented is signed here.
+async fn heartbeat(gateway: &Gateway, state: &LaneState, now: Timestamp) -> Result<(), String> {
+    let size = state.edge.size();
+    let fresh = state.seen.as_ref().is_some_and(|(seen, _)| {
+        seen.size == size && now.since(seen.time) < gateway.heartbeat.as_secs()
+    });
+    if size == 0 || fresh {
+        return Ok(());
+    }
+    sign(gateway, &state.lane, size, state.edge.root(), now).await
+}
+
+/// 16 random bytes a leaf.
+fn random_salt() -> [u8; 16] {
+    let mut salt = [0; 16];
+    // The operating system's generator does not fail on the systems we run on; a salt of zeros would only make one leaf
+    // guessable, and the log line says so.
+    if getrandom::fill(&mut salt).is_err() {
+        warn!("the operating system gave no randomness: one leaf is unsalted");
+    }
+    salt
+}

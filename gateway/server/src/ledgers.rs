@@ -1,0 +1,242 @@
+//! Heads of ledgers: moved by verified updates only, whether they come from this gateway's own source or from a peer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hufu_adapters_light_client::{Budget, DynLightClient, HeadFacts, Misbehaviour, Outcome, Rejection, Shortfall, Step, StoredHead};
+use hufu_adapters_source::{Source, SourceError};
+use hufu_gateway_store::{LedgerAdvance, Store, StoreError};
+use hufu_schemas_core::{Height, LedgerId};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::gateway::Gateway;
+
+/// Headers asked of a source at a time: a header is about 1 KiB, so half a megabyte.
+const STEPS_AT_A_TIME: usize = 512;
+/// Overlapping steps of one update that are looked at for misbehaviour; each costs one set of signature checks.
+const OVERLAP_LOOKED_AT: usize = 4;
+
+/// What an update did to a ledger's head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Advance {
+    /// The head moved to these facts.
+    Moved(HeadFacts),
+    /// Nothing new: the head stands.
+    Stands(HeadFacts),
+    /// More is needed.
+    NotYet(Shortfall),
+    /// Refused for good.
+    Refused(Rejection),
+    /// Two verified headers of one height: the ledger is now frozen.
+    Frozen(Misbehaviour),
+}
+
+/// Why an update could not be judged at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdvanceError {
+    #[error("ledger {ledger} is frozen: {reason}")]
+    Frozen { ledger: LedgerId, reason: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A ledger's head as this gateway keeps it, or its anchor before any header was seen.
+pub(crate) async fn head(store: &Store, client: &dyn DynLightClient) -> Result<(StoredHead, bool, Option<String>), StoreError> {
+    match store.head(client.ledger()).await? {
+        Some(row) => Ok((row.head, true, row.frozen)),
+        None => Ok((client.anchor(), false, None)),
+    }
+}
+
+/// Judges steps on top of a ledger's head and stores what became trusted, by compare-and-swap.
+pub(crate) async fn advance(gateway: &Gateway, client: &Arc<dyn DynLightClient>, steps: Vec<Step>) -> Result<Advance, AdvanceError> {
+    let store = &gateway.store;
+    let ledger = client.ledger().clone();
+    let (head, stored, frozen) = head(store, client.as_ref()).await?;
+    if let Some(reason) = frozen {
+        return Err(AdvanceError::Frozen { ledger, reason });
+    }
+    if let Some(misbehaviour) = find_conflict(gateway, client, &head, &steps).await? {
+        return Ok(Advance::Frozen(misbehaviour));
+    }
+    let now = gateway.clock.now();
+    let (judge, given, steps) = (Arc::clone(client), head.clone(), Arc::new(steps));
+    let judged_steps = Arc::clone(&steps);
+    let outcome = gateway
+        .verify_pool
+        .run(move || judge.advance(&given, &judged_steps, now, &mut Budget::for_update()))
+        .await;
+    let advanced = match outcome {
+        Outcome::Accept(advanced) => advanced,
+        Outcome::NotYet(shortfall) => return Ok(Advance::NotYet(shortfall)),
+        Outcome::Reject(rejection) => return Ok(Advance::Refused(rejection)),
+    };
+    let last = advanced.facts.last.map(|(height, _)| height);
+    let before = client.describe(&head).accepted().and_then(|facts| facts.last).map(|(height, _)| height);
+    let new_steps: Vec<Step> =
+        steps.iter().filter(|step| before.is_none_or(|before| step.height > before)).cloned().collect();
+    if new_steps.is_empty() && head == advanced.head {
+        return Ok(Advance::Stands(advanced.facts));
+    }
+    let moved = advanced.head != head;
+    let last_block = advanced.blocks.last().cloned();
+    let change = LedgerAdvance {
+        ledger: ledger.clone(),
+        expected: stored.then(|| head.digest()),
+        head: advanced.head,
+        blocks: advanced.blocks,
+        steps: new_steps,
+        final_to: last,
+    };
+    match store.advance(change).await {
+        Ok(()) => {}
+        // Another delivery of the same headers was quicker: its work stands.
+        Err(StoreError::Conflict { .. }) => return Ok(Advance::Stands(advanced.facts)),
+        Err(fault) => return Err(fault.into()),
+    }
+    gateway.metrics.ledger_head(&ledger, &advanced.facts, last_block.as_ref());
+    Ok(if moved { Advance::Moved(advanced.facts) } else { Advance::Stands(advanced.facts) })
+}
+
+/// Steps at heights that are already trusted: a second, as well signed block there is misbehaviour and freezes.
+async fn find_conflict(
+    gateway: &Gateway,
+    client: &Arc<dyn DynLightClient>,
+    head: &StoredHead,
+    steps: &[Step],
+) -> Result<Option<Misbehaviour>, AdvanceError> {
+    let Some((last, _)) = client.describe(head).accepted().and_then(|facts| facts.last) else { return Ok(None) };
+    for step in steps.iter().filter(|step| step.height <= last).take(OVERLAP_LOOKED_AT) {
+        let Some(block) = gateway.store.trusted_block(client.ledger(), step.height).await? else { continue };
+        let (judge, step_given) = (Arc::clone(client), step.clone());
+        let found = gateway
+            .verify_pool
+            .run(move || judge.conflict(&block, &step_given, &mut Budget::for_update()))
+            .await;
+        if let Some(misbehaviour) = found {
+            let artefacts = json!({"misbehaviour": misbehaviour, "step": hex::encode(&step.bytes)});
+            let reason = format!("two signed blocks at height {}", misbehaviour.height);
+            gateway.store.freeze_ledger(client.ledger(), &reason, artefacts).await?;
+            gateway.metrics.ledger_is_frozen(client.ledger(), true);
+            error!(ledger = %client.ledger(), height = %misbehaviour.height, "two signed blocks at one height: the ledger is frozen until an operator thaws it");
+            return Ok(Some(misbehaviour));
+        }
+    }
+    Ok(None)
+}
+
+/// Follows a ledger that this gateway reads itself, until told to stop.
+pub(crate) async fn follow(gateway: Arc<Gateway>, client: Arc<dyn DynLightClient>, source: Arc<dyn Source>, poll: Duration, stop: CancellationToken) {
+    let ledger = client.ledger().clone();
+    info!(%ledger, "following");
+    let mut pause = Pause::new(poll);
+    while !stop.is_cancelled() {
+        let progressed = match follow_once(&gateway, &client, source.as_ref()).await {
+            Ok(progressed) => progressed,
+            Err(words) => {
+                warn!(%ledger, "{words}");
+                pause.longer();
+                false
+            }
+        };
+        gateway.metrics.source_nodes_are(&ledger, &source.describe());
+        if progressed {
+            pause.reset();
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause.now()) => {}
+        }
+    }
+}
+
+/// One round: asks what follows the head and judges it. `true` when there may be more at once.
+async fn follow_once(gateway: &Gateway, client: &Arc<dyn DynLightClient>, source: &dyn Source) -> Result<bool, String> {
+    let (head, _, frozen) = head(&gateway.store, client.as_ref()).await.map_err(|fault| fault.to_string())?;
+    if let Some(reason) = frozen {
+        return Err(format!("the ledger is frozen: {reason}"));
+    }
+    let Some(facts) = client.describe(&head).accepted() else {
+        return Err("the stored head was written by another client: an operator must anchor the ledger anew".to_owned());
+    };
+    let source_error = |fault: SourceError| {
+        gateway.metrics.source_error(client.ledger(), fault.reason());
+        fault.to_string()
+    };
+    let steps = source.steps(facts.wants, STEPS_AT_A_TIME).await.map_err(source_error)?;
+    if let Ok(tip) = source.tip().await {
+        gateway.metrics.ledger_tip(client.ledger(), tip);
+    }
+    if steps.is_empty() {
+        compare_nodes(gateway, client, source, &facts).await;
+        return Ok(false);
+    }
+    let full = steps.len() >= STEPS_AT_A_TIME;
+    match advance(gateway, client, steps).await.map_err(|fault| fault.to_string())? {
+        Advance::Moved(facts) => {
+            debug!(ledger = %client.ledger(), height = facts.last.map_or(0, |(height, _)| height.get()), "head moved");
+            Ok(full)
+        }
+        Advance::Stands(_) => Ok(false),
+        Advance::NotYet(shortfall) => {
+            debug!(ledger = %client.ledger(), "{shortfall}");
+            if matches!(shortfall, Shortfall::Expired { .. }) {
+                return Err(shortfall.to_string());
+            }
+            Ok(false)
+        }
+        Advance::Refused(rejection) => {
+            gateway.metrics.reject("ledger", rejection.reason());
+            source.refused(rejection.reason());
+            Err(format!("a node's headers are refused: {rejection}"))
+        }
+        Advance::Frozen(misbehaviour) => Err(format!("two signed blocks at height {}", misbehaviour.height)),
+    }
+}
+
+/// Compares what other nodes hold at the head with what is trusted there. What differs and is not signed is said by one
+/// node alone: the source benches it, nothing freezes.
+async fn compare_nodes(gateway: &Gateway, client: &Arc<dyn DynLightClient>, source: &dyn Source, facts: &HeadFacts) {
+    let Some((height, _)) = facts.last else { return };
+    let Ok(others) = source.others(height).await else { return };
+    let Ok((head, _, None)) = head(&gateway.store, client.as_ref()).await else { return };
+    if let Err(fault) = find_conflict(gateway, client, &head, &others).await {
+        warn!(ledger = %client.ledger(), "{fault}");
+    }
+}
+
+/// How long to wait before asking again: the configured poll, doubled after each failure up to half a minute.
+struct Pause {
+    poll: Duration,
+    now: Duration,
+}
+
+impl Pause {
+    const fn new(poll: Duration) -> Self {
+        Self { poll, now: poll }
+    }
+
+    const fn reset(&mut self) {
+        self.now = self.poll;
+    }
+
+    fn longer(&mut self) {
+        self.now = (self.now * 2).min(Duration::from_secs(30)).max(self.poll);
+    }
+
+    const fn now(&self) -> Duration {
+        self.now
+    }
+}
+
+/// The first height a peer should send next, for `GET /v1/inbox/ledgers`.
+pub(crate) async fn wants(gateway: &Gateway, client: &dyn DynLightClient) -> Result<(Height, Option<String>, bool), StoreError> {
+    let (head, _, frozen) = head(&gateway.store, client).await?;
+    let facts = client.describe(&head).accepted();
+    let now = gateway.clock.now();
+    let expired = facts.as_ref().and_then(|facts| facts.trusted_until).is_some_and(|until| until < now);
+    Ok((facts.map_or(Height::new(0), |facts| facts.wants), frozen, expired))
+}
