@@ -1,0 +1,36 @@
+//! Reads an EVM ledger over JSON-RPC from several nodes. Trusted for nothing.
+//!
+//! In scope: HTTP with limits on everything a node may do to us (time, bytes, batches), re-encoding JSON answers into
+//! consensus bytes, and telling good nodes from bad ones. Nothing a node says of itself is believed: block hashes are
+//! recomputed, receipts must rebuild the root of the trusted block.
+//!
+//! Out of scope: deciding finality or inclusion (hufu-evm-light-client), subscriptions over WebSocket.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`config`] | which nodes, how patient |
+//! | `hex_json` | `0x…` texts of JSON-RPC to bytes |
+//! | `blocks` | a block's JSON to a header's bytes, and what a header's hash may be |
+//! | `receipts` | a receipt's JSON to consensus bytes |
+//! | `rpc` | requests, batches, answers: bytes in, bytes out |
+//! | `transport` | one HTTP exchange, bounded in time and bytes |
+//! | `node` | one node: retries, splitting of batches, methods it lacks |
+//! | `standing` | who is benched, why, and until when |
+//! | [`source`] | the [`Source`](hufu_adapters_source::Source) over all nodes |
+//!
+//! TLS: the crate brings no cryptography of its own choosing. The binary installs aws-lc-rs as rustls' process-wide
+//! provider before it builds a source; plain `http` works without one, `https` without one is a [`ConfigFault`].
+
+mod blocks;
+pub mod config;
+mod hex_json;
+mod node;
+mod receipts;
+mod rpc;
+mod settings;
+pub mod source;
+mod standing;
+mod transport;
+
+pub use config::{ConfigFault, EvmSourceConfig, Limits, NodeConfig, Patience, Secret};
+pub use source::EvmSource;

@@ -1,0 +1,484 @@
+//! The source over all nodes: who is asked next, what is checked before it is handed on, who is benched for what.
+//!
+//! One node is asked at a time, and the one that served last is asked first: a ledger read from one place is read in
+//! one version. What a node says is checked against itself (links, roots) and against blocks that the light client has
+//! trusted meanwhile; a node that contradicts is benched for a growing time and the next one is asked. Nothing here
+//! decides what is true.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use hufu_adapters_light_client::{Selector, Step, TrustedBlock};
+use hufu_adapters_source::{BlockEvidence, NodeStatus, Source, SourceDescription, SourceError};
+use hufu_evm_light_client::anchor::FAMILY;
+use hufu_evm_light_client::block_state::BlockState;
+use hufu_evm_light_client::receipt::{open_evidence, write_evidence};
+use hufu_evm_light_client::{Hash32, Header, needs_evidence};
+use hufu_schemas_core::Height;
+use tokio::time::Instant;
+
+use crate::blocks::possible_hashes;
+use crate::config::{ConfigFault, EvmSourceConfig};
+use crate::node::{Node, NodeFault};
+use crate::standing::{Bench, Standing, jitter};
+
+/// Hashes of trusted blocks that are remembered to tell forked nodes; the lowest are forgotten first.
+const TRUSTED_MOST: usize = 4_096;
+
+/// An EVM ledger read over JSON-RPC from several nodes.
+#[derive(Debug)]
+pub struct EvmSource {
+    config: EvmSourceConfig,
+    nodes: Vec<Node>,
+    view: Mutex<View>,
+}
+
+/// What changes.
+#[derive(Debug)]
+struct View {
+    standings: Vec<Standing>,
+    /// The node that served last.
+    served: Option<usize>,
+    /// Blocks that the light client trusts, as the gateway showed them to us.
+    trusted: BTreeMap<u64, Hash32>,
+}
+
+impl EvmSource {
+    /// A source that has asked nobody yet.
+    ///
+    /// # Errors
+    /// [`ConfigFault`] for a configuration that cannot work: no node, two of one name, `https` before the process has
+    /// installed a TLS provider.
+    pub fn new(config: EvmSourceConfig) -> Result<Self, ConfigFault> {
+        config.check()?;
+        let nodes = config.nodes.iter().map(|node| Node::new(node, &config.patience, &config.limits));
+        let nodes: Vec<Node> = nodes.collect::<Result<_, _>>()?;
+        let standings = vec![Standing::default(); nodes.len()];
+        let view = Mutex::new(View { standings, served: None, trusted: BTreeMap::new() });
+        Ok(Self { config, nodes, view })
+    }
+
+    fn view(&self) -> MutexGuard<'_, View> {
+        // Each change is one step: a holder that panicked left nothing half done.
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The nodes to ask, in turn: who served last, the others, and at the end those that are merely behind.
+    fn in_turn(&self) -> Vec<(usize, &Node)> {
+        let view = self.view();
+        let now = Instant::now();
+        let mut order: Vec<(u8, usize)> = Vec::with_capacity(self.nodes.len());
+        for (at, standing) in view.standings.iter().enumerate() {
+            match standing.benched(now) {
+                None => order.push((u8::from(view.served != Some(at)), at)),
+                Some(Bench::Behind) => order.push((2, at)),
+                Some(_) => {}
+            }
+        }
+        order.sort_unstable();
+        order.into_iter().filter_map(|(_, at)| self.nodes.get(at).map(|node| (at, node))).collect()
+    }
+
+    /// Benches a node. One that merely lacks history stays: it serves other heights.
+    fn bench(&self, at: usize, fault: &NodeFault) {
+        let Some(node) = self.nodes.get(at) else { return };
+        if matches!(fault, NodeFault::Pruned(_)) {
+            return;
+        }
+        tracing::warn!(node = node.name(), benched = fault.bench().as_str(), %fault, "node benched");
+        node.forget();
+        let mut view = self.view();
+        if let Some(standing) = view.standings.get_mut(at) {
+            standing.bench(fault.clone(), Instant::now(), &self.config.patience, jitter());
+        }
+    }
+
+    fn served(&self, at: usize) {
+        self.view().served = Some(at);
+    }
+
+    /// The error when nobody served: by who must act.
+    fn nobody(&self, asked: Vec<(usize, NodeFault)>) -> SourceError {
+        let mut faults = asked;
+        {
+            let view = self.view();
+            let now = Instant::now();
+            for (at, standing) in view.standings.iter().enumerate() {
+                if let Some(fault) = standing.fault(now)
+                    && faults.iter().all(|(asked, _)| *asked != at)
+                {
+                    faults.push((at, fault.clone()));
+                }
+            }
+        }
+        faults.sort_by_key(|(_, fault)| urgency(fault));
+        let name = |at: usize| self.nodes.get(at).map_or("", Node::name).to_owned();
+        let told: Vec<String> = faults.iter().map(|(at, fault)| format!("{} {fault}", name(*at))).collect();
+        match faults.into_iter().next() {
+            Some((_, NodeFault::Pruned(what))) => SourceError::Pruned { what },
+            Some((_, NodeFault::Behind { wanted, at })) => {
+                SourceError::Behind { wanted: Height::new(wanted), at: Height::new(at) }
+            }
+            Some((at, NodeFault::Denied(detail))) => SourceError::Denied { node: name(at), detail },
+            Some((at, NodeFault::Malformed { expected, got })) => {
+                SourceError::Malformed { node: name(at), expected, got }
+            }
+            _ => {
+                let nodes: Vec<&str> = self.nodes.iter().map(Node::name).collect();
+                SourceError::Unavailable { nodes: nodes.join(", "), detail: told.join("; ") }
+            }
+        }
+    }
+
+    /// The height a node claims, once it has shown that it belongs to this ledger.
+    async fn claim(&self, at: usize, node: &Node, wanted: Option<u64>) -> Result<u64, NodeFault> {
+        node.check(Hash32::new(self.config.genesis), self.config.chain_id).await?;
+        let tip = node.tip(wanted).await?;
+        if let Some(standing) = self.view().standings.get_mut(at) {
+            standing.height = Some(Height::new(tip));
+        }
+        Ok(tip)
+    }
+
+    /// Benches who is too far behind the best claim. A claim that leaves others behind must first be made good: a node
+    /// that names a height it cannot show would otherwise silence all honest ones.
+    async fn judge_claims(&self, mut claims: Vec<(usize, u64)>) -> Option<u64> {
+        loop {
+            let (at, best) = claims.iter().copied().max_by_key(|(_, tip)| *tip)?;
+            let lag = self.config.limits.lag;
+            let behind = |tip: u64| tip.saturating_add(lag) < best;
+            if claims.iter().any(|(_, tip)| behind(*tip))
+                && let Err(fault) = self.show(at, best).await
+            {
+                self.bench(at, &fault);
+                claims.retain(|(other, _)| *other != at);
+                continue;
+            }
+            for (at, tip) in &claims {
+                if behind(*tip) {
+                    self.bench(*at, &NodeFault::Behind { wanted: best, at: *tip });
+                } else if let Some(standing) = self.view().standings.get_mut(*at) {
+                    standing.no_longer_behind(Instant::now());
+                }
+            }
+            return Some(best);
+        }
+    }
+
+    async fn show(&self, at: usize, height: u64) -> Result<(), NodeFault> {
+        let Some(node) = self.nodes.get(at) else { return Ok(()) };
+        match node.headers(&[height]).await?.pop().flatten() {
+            Some(_) => Ok(()),
+            None => Err(NodeFault::Lying(format!("claims height {height} and does not show it"))),
+        }
+    }
+
+    /// Steps from one node, checked. Empty when it is not that far.
+    async fn steps_from(&self, at: usize, node: &Node, from: u64, limit: usize) -> Result<Vec<Step>, NodeFault> {
+        let last = from.saturating_add(u64::try_from(limit).unwrap_or(u64::MAX) - 1);
+        let tip = self.claim(at, node, Some(last)).await?;
+        let trusted = self.view().trusted.last_key_value().map_or(0, |(height, _)| *height);
+        if tip.saturating_add(self.config.limits.lag) < trusted {
+            return Err(NodeFault::Behind { wanted: trusted, at: tip });
+        }
+        if tip < from {
+            return Ok(Vec::new());
+        }
+        let heights: Vec<u64> = (from..=last.min(tip)).collect();
+        let mut headers = self.known_headers(node, &heights).await?;
+        if broken_link(&headers).is_some() {
+            // The node may have reorganised between two batches: it gets a second chance, in one go.
+            headers = self.known_headers(node, &heights).await?;
+        }
+        if let Some(broken) = broken_link(&headers) {
+            return Err(NodeFault::Lying(broken));
+        }
+        self.check_against_trusted(&headers)?;
+        Ok(headers.into_iter().map(step_of).collect())
+    }
+
+    /// The headers up to the first that the node does not have.
+    async fn known_headers(&self, node: &Node, heights: &[u64]) -> Result<Vec<Header>, NodeFault> {
+        let found: Vec<Header> = node.headers(heights).await?.into_iter().map_while(|header| header).collect();
+        let Some(from) = heights.first().filter(|_| found.is_empty()) else { return Ok(found) };
+        node.forget_tip();
+        Err(self.absent(node, *from, "header").await)
+    }
+
+    /// What it means that a node has nothing for this height: it is not that far, or it no longer is.
+    async fn absent(&self, node: &Node, height: u64, what: &str) -> NodeFault {
+        match node.tip(None).await {
+            Err(fault) => fault,
+            Ok(tip) if tip < height => NodeFault::Behind { wanted: height, at: tip },
+            // Nodes prune from below: what lies above a block seen lately has not come yet, whatever the node claims.
+            Ok(_) if self.lately(height) => NodeFault::Behind { wanted: height, at: height.saturating_sub(1) },
+            Ok(_) => NodeFault::Pruned(format!("the {what} of block {height}")),
+        }
+    }
+
+    fn lately(&self, height: u64) -> bool {
+        self.view().trusted.last_key_value().is_some_and(|(trusted, _)| *trusted < height)
+    }
+
+    /// Headers of trusted heights must be the trusted ones, and the first must stand on the trusted one below it.
+    fn check_against_trusted(&self, headers: &[Header]) -> Result<(), NodeFault> {
+        let view = self.view();
+        if let Some(first) = headers.first()
+            && let Some(below) = first.fields().number.checked_sub(1).and_then(|below| view.trusted.get(&below))
+            && first.fields().parent_hash != *below
+        {
+            let (number, parent) = (first.fields().number, first.fields().parent_hash);
+            return Err(NodeFault::Forked(format!("block {number}: expected parent {below}, got {parent}")));
+        }
+        for header in headers {
+            if let Some(trusted) = view.trusted.get(&header.fields().number) {
+                require_hash(header, *trusted)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remember(&self, blocks: &[TrustedBlock]) {
+        let mut view = self.view();
+        for block in blocks {
+            view.trusted.insert(block.height().get(), Hash32::new(*block.hash().as_bytes()));
+        }
+        while view.trusted.len() > TRUSTED_MOST {
+            view.trusted.pop_first();
+        }
+    }
+
+    /// Evidence of these blocks from one node, as far as it goes; with what stopped it.
+    async fn evidence_from(&self, node: &Node, at: usize, wanted: &mut [Wanted]) -> Result<(), NodeFault> {
+        self.claim(at, node, wanted.iter().map(|block| block.height).max()).await?;
+        for part in wanted.chunks_mut(self.config.limits.receipts_batch) {
+            let mut open: Vec<&mut Wanted> = part.iter_mut().filter(|block| block.evidence.is_none()).collect();
+            let heights: Vec<u64> = open.iter().map(|block| block.height).collect();
+            let receipts = node.receipts(&heights).await?;
+            for (block, receipts) in open.iter_mut().zip(receipts) {
+                let Some(receipts) = receipts else {
+                    node.forget_tip();
+                    return Err(self.absent(node, block.height, "receipts").await);
+                };
+                let evidence = write_evidence(&receipts);
+                if let Err(fault) = open_evidence(&evidence, block.receipts_root) {
+                    return Err(forked_or_lying(node, block, fault.to_string()).await);
+                }
+                block.evidence = Some(evidence);
+            }
+        }
+        Ok(())
+    }
+
+    /// A node's header of one height, for comparison. A node that contradicts a trusted block is benched, but what it
+    /// said is handed on all the same: if it is well signed it is evidence.
+    async fn other(&self, at: usize, node: &Node, height: u64) -> Option<Step> {
+        let asked = async {
+            self.claim(at, node, Some(height)).await?;
+            Ok(node.headers(&[height]).await?.pop().flatten())
+        };
+        let header = match asked.await {
+            Ok(header) => header?,
+            Err(fault) => {
+                self.bench(at, &fault);
+                return None;
+            }
+        };
+        if let Err(fault) = self.check_against_trusted(std::slice::from_ref(&header)) {
+            self.bench(at, &fault);
+        }
+        Some(step_of(header))
+    }
+}
+
+/// A trusted block whose receipts are to be fetched.
+struct Wanted {
+    height: u64,
+    hash: Hash32,
+    receipts_root: Hash32,
+    evidence: Option<Vec<u8>>,
+}
+
+/// What receipts a block needs for this selector; `None` when the block itself excludes it.
+fn wanted(block: &TrustedBlock, selector: &Selector) -> Result<Option<Wanted>, SourceError> {
+    let state = block.state();
+    // A selector that cannot be read excludes nothing; the light client will say what is wrong with it.
+    if !needs_evidence(state, selector).unwrap_or(true) {
+        return Ok(None);
+    }
+    let receipts_root = BlockState::read(state).map_err(|fault| foreign(block, &fault.to_string()))?.receipts_root;
+    let hash = Hash32::new(*block.hash().as_bytes());
+    Ok(Some(Wanted { height: block.height().get(), hash, receipts_root, evidence: None }))
+}
+
+fn foreign(block: &TrustedBlock, got: &str) -> SourceError {
+    SourceError::Malformed {
+        node: format!("trusted block {} of {}", block.height(), block.ledger()),
+        expected: "a block that this family's light client trusted".to_owned(),
+        got: got.to_owned(),
+    }
+}
+
+/// Receipts that do not rebuild the trusted root: those of another block of that height, or of none.
+async fn forked_or_lying(node: &Node, block: &Wanted, fault: String) -> NodeFault {
+    match node.headers(&[block.height]).await.ok().and_then(|mut headers| headers.pop().flatten()) {
+        Some(header) => match require_hash(&header, block.hash) {
+            Err(forked) => forked,
+            Ok(()) => NodeFault::Lying(format!("receipts of block {}: {fault}", block.height)),
+        },
+        None => NodeFault::Lying(format!("receipts of block {} without its header: {fault}", block.height)),
+    }
+}
+
+fn require_hash(header: &Header, trusted: Hash32) -> Result<(), NodeFault> {
+    let hashes = possible_hashes(header);
+    if hashes.contains(&trusted) {
+        return Ok(());
+    }
+    // The last of the possible hashes is that of the most particular rule.
+    let got = hashes.last().map(ToString::to_string).unwrap_or_default();
+    Err(NodeFault::Forked(format!("block {}: expected hash {trusted}, got {got}", header.fields().number)))
+}
+
+/// Where two headers do not link, if anywhere.
+fn broken_link(headers: &[Header]) -> Option<String> {
+    let pairs = headers.iter().zip(headers.iter().skip(1));
+    pairs.into_iter().find_map(|(header, next)| {
+        let parent = next.fields().parent_hash;
+        if possible_hashes(header).contains(&parent) {
+            return None;
+        }
+        let number = next.fields().number;
+        Some(format!("block {number} names parent {parent}, which its header of the height below does not hash to"))
+    })
+}
+
+fn step_of(header: Header) -> Step {
+    Step { height: Height::new(header.fields().number), bytes: header.raw().to_vec() }
+}
+
+/// Which of several faults is reported: what may pass first, then what an operator can mend.
+const fn urgency(fault: &NodeFault) -> u8 {
+    match fault {
+        NodeFault::Unreachable(_) | NodeFault::Busy { .. } => 0,
+        NodeFault::Denied(_) => 1,
+        NodeFault::Malformed { .. } => 2,
+        NodeFault::Pruned(_) => 3,
+        NodeFault::Behind { .. } => 4,
+        NodeFault::Forked(_) | NodeFault::Lying(_) | NodeFault::WrongLedger(_) => 5,
+    }
+}
+
+#[async_trait]
+impl Source for EvmSource {
+    fn describe(&self) -> SourceDescription {
+        let view = self.view();
+        let now = Instant::now();
+        let status = |(node, standing): (&Node, &Standing)| NodeStatus {
+            name: node.name().to_owned(),
+            height: standing.height,
+            benched: standing.benched(now).map(Bench::as_str),
+        };
+        SourceDescription {
+            family: FAMILY.to_owned(),
+            nodes: self.nodes.iter().zip(&view.standings).map(status).collect(),
+        }
+    }
+
+    async fn tip(&self) -> Result<Height, SourceError> {
+        let asked = self.in_turn();
+        let answers = join_all(asked.iter().map(|(at, node)| self.claim(*at, node, None))).await;
+        let mut claims = Vec::with_capacity(answers.len());
+        let mut faults = Vec::new();
+        for ((at, _), answer) in asked.into_iter().zip(answers) {
+            match answer {
+                Ok(tip) => claims.push((at, tip)),
+                Err(fault) => {
+                    self.bench(at, &fault);
+                    faults.push((at, fault));
+                }
+            }
+        }
+        self.judge_claims(claims).await.map(Height::new).ok_or_else(|| self.nobody(faults))
+    }
+
+    async fn steps(&self, from: Height, limit: usize) -> Result<Vec<Step>, SourceError> {
+        let limit = limit.min(self.config.limits.steps);
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let mut at_the_tip = false;
+        let mut faults = Vec::new();
+        for (at, node) in self.in_turn() {
+            match self.steps_from(at, node, from.get(), limit).await {
+                Ok(steps) if steps.is_empty() => at_the_tip = true,
+                Ok(steps) => {
+                    self.served(at);
+                    return Ok(steps);
+                }
+                Err(fault) => {
+                    self.bench(at, &fault);
+                    faults.push((at, fault));
+                }
+            }
+        }
+        let pruned = faults.iter().any(|(_, fault)| matches!(fault, NodeFault::Pruned(_)));
+        if at_the_tip && !pruned {
+            return Ok(Vec::new());
+        }
+        Err(self.nobody(faults))
+    }
+
+    async fn evidence(&self, blocks: &[TrustedBlock], selector: &Selector) -> Result<Vec<BlockEvidence>, SourceError> {
+        self.remember(blocks);
+        let plan = blocks.iter().map(|block| wanted(block, selector)).collect::<Result<Vec<_>, _>>()?;
+        let asked: Vec<bool> = plan.iter().map(Option::is_some).collect();
+        let mut open: Vec<Wanted> = plan.into_iter().flatten().collect();
+        let mut faults = Vec::new();
+        for (at, node) in self.in_turn() {
+            if open.iter().all(|block| block.evidence.is_some()) {
+                break;
+            }
+            match self.evidence_from(node, at, &mut open).await {
+                Ok(()) => self.served(at),
+                Err(fault) => {
+                    self.bench(at, &fault);
+                    faults.push((at, fault));
+                }
+            }
+        }
+        if open.iter().any(|block| block.evidence.is_none()) {
+            return Err(self.nobody(faults));
+        }
+        let mut fetched = open.into_iter().filter_map(|block| block.evidence);
+        let evidence = |(block, asked): (&TrustedBlock, bool)| BlockEvidence {
+            height: block.height(),
+            evidence: if asked { fetched.next() } else { None },
+        };
+        Ok(blocks.iter().zip(asked).map(evidence).collect())
+    }
+
+    fn refused(&self, reason: &str) {
+        let served = self.view().served.take();
+        if let Some(at) = served {
+            self.bench(at, &NodeFault::Lying(format!("the light client refused it: {reason}")));
+        }
+    }
+
+    async fn others(&self, height: Height) -> Result<Vec<Step>, SourceError> {
+        let served = self.view().served;
+        let asked: Vec<(usize, &Node)> = {
+            let view = self.view();
+            let now = Instant::now();
+            let silent = |at: usize| {
+                let bench = view.standings.get(at).and_then(|standing| standing.benched(now));
+                matches!(bench, Some(Bench::Unreachable | Bench::WrongLedger))
+            };
+            self.nodes.iter().enumerate().filter(|(at, _)| Some(*at) != served && !silent(*at)).collect()
+        };
+        let told = join_all(asked.into_iter().map(|(at, node)| self.other(at, node, height.get()))).await;
+        Ok(told.into_iter().flatten().collect())
+    }
+}
