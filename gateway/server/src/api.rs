@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use crate::backend::{
-    Answer, Backend, EventBatch, EventFilter, HeldPage, InboxState, LaneInfo, LaneRole, LedgerWant, PageQuery, PageReceipt,
-    RecordPage, RecordQuery, RetryReport, UpdatesQuery,
+    Answer, Backend, EventBatch, EventFilter, HeldPage, InboxState, LaneInfo, LaneRole, LedgerWant, PageQuery,
+    PageReceipt, RecordPage, RecordQuery, RetryReport, UpdatesQuery,
 };
 use crate::feed::{held_view, record_view, store_query};
 use crate::gateway::Gateway;
@@ -44,7 +44,8 @@ impl Gateway {
     async fn published(&self, lane: &LaneId) -> Answer<LaneState> {
         let own = lane.gateway() == &self.name;
         let state = if own { self.store.lane(lane).await.map_err(|fault| self.problem(fault))? } else { None };
-        let none = || Problem::new(ProblemCode::NoSuchLane, format!("this gateway publishes no lane {lane}")).of_lane(lane);
+        let none =
+            || Problem::new(ProblemCode::NoSuchLane, format!("this gateway publishes no lane {lane}")).of_lane(lane);
         state.ok_or_else(none)
     }
 
@@ -54,7 +55,11 @@ impl Gateway {
     }
 
     async fn steps_from(&self, ledger: &LedgerId, query: UpdatesQuery) -> Answer<Option<Bytes>> {
-        let steps = self.store.steps(ledger, query.from, query.limit).await.map_err(|fault| self.problem(fault))?;
+        let steps = self
+            .store
+            .steps(ledger, query.from, u32::try_from(query.limit).unwrap_or(u32::MAX))
+            .await
+            .map_err(|fault| self.problem(fault))?;
         let mut bytes = 0usize;
         let fits = steps.into_iter().take_while(|step| {
             let first = bytes == 0;
@@ -104,7 +109,8 @@ impl Backend for Gateway {
 
     async fn checkpoint(&self, lane: &LaneId) -> Answer<String> {
         let state = self.published(lane).await?;
-        let unsigned = || Problem::new(ProblemCode::NoSuchLane, format!("lane {lane} has no checkpoint yet")).of_lane(lane);
+        let unsigned =
+            || Problem::new(ProblemCode::NoSuchLane, format!("lane {lane} has no checkpoint yet")).of_lane(lane);
         state.seen.map(|(_, note)| note).ok_or_else(unsigned)
     }
 
@@ -165,7 +171,7 @@ impl Backend for Gateway {
     }
 
     async fn records(&self, query: RecordQuery) -> Answer<RecordPage> {
-        let found = self.store.records(store_query(&query)?).await.map_err(|fault| self.problem(fault))?;
+        let found = self.store.records(&store_query(&query)?).await.map_err(|fault| self.problem(fault))?;
         let policy = self.policy();
         let mut records = Vec::with_capacity(found.records.len());
         for stored in &found.records {
@@ -180,17 +186,22 @@ impl Backend for Gateway {
 
     async fn record(&self, id: &RecordId) -> Answer<Value> {
         let stored = self.store.record(id).await.map_err(|fault| self.problem(fault))?;
-        let stored = stored.ok_or_else(|| Problem::new(ProblemCode::NoSuchRecord, format!("no record {id} is here")))?;
+        let stored =
+            stored.ok_or_else(|| Problem::new(ProblemCode::NoSuchRecord, format!("no record {id} is here")))?;
         let (as_of, stale) = self.freshness(&stored, &self.policy()).await?;
         Ok(record_view(&stored, as_of, stale))
     }
 
     async fn evidence(&self, id: &RecordId) -> Answer<Bytes> {
         let stored = self.store.record(id).await.map_err(|fault| self.problem(fault))?;
-        let stored = stored.ok_or_else(|| Problem::new(ProblemCode::NoSuchRecord, format!("no record {id} is here")))?;
+        let stored =
+            stored.ok_or_else(|| Problem::new(ProblemCode::NoSuchRecord, format!("no record {id} is here")))?;
         let state = self.store.lane(&stored.lane).await.map_err(|fault| self.problem(fault))?;
         let (Some(state), Some(client)) = (state, self.client(&stored.ledger)) else {
-            return Err(Problem::new(ProblemCode::NoSuchLedger, format!("the policy anchors no ledger {}", stored.ledger)));
+            return Err(Problem::new(
+                ProblemCode::NoSuchLedger,
+                format!("the policy anchors no ledger {}", stored.ledger),
+            ));
         };
         match proofs::build(&self.store, &stored, &state, client.as_ref()).await {
             Ok(evidence) => Ok(Bytes::from(evidence.to_bytes())),
@@ -202,7 +213,13 @@ impl Backend for Gateway {
         }
     }
 
-    async fn next_events(&self, filter: &EventFilter, after: Option<u64>, limit: usize, wait: Duration) -> Answer<EventBatch> {
+    async fn next_events(
+        &self,
+        filter: &EventFilter,
+        after: Option<u64>,
+        limit: usize,
+        wait: Duration,
+    ) -> Answer<EventBatch> {
         self.events_after(filter, after, limit, wait).await
     }
 
@@ -223,7 +240,8 @@ impl Backend for Gateway {
     async fn ledgers(&self) -> Answer<Value> {
         let mut shown = Vec::new();
         for client in self.clients() {
-            let (head, _, frozen) = ledgers::head(&self.store, client.as_ref()).await.map_err(|fault| self.problem(fault))?;
+            let (head, _, frozen) =
+                ledgers::head(&self.store, client.as_ref()).await.map_err(|fault| self.problem(fault))?;
             let facts = client.describe(&head).accepted();
             shown.push(json!({
                 "ledger": client.ledger(),
@@ -276,26 +294,28 @@ impl Backend for Gateway {
             total.held += report.held;
         }
         let act = self.act(who, "held leaves tried again");
-        if let Err(fault) = self.store.log_act(act, "retry-held", lane.map_or("*".to_owned(), ToString::to_string)).await {
+        if let Err(fault) =
+            self.store.log_act("retry-held", lane.map_or("*".to_owned(), ToString::to_string), act).await
+        {
             warn!("the operator log was not written: {fault}");
         }
         Ok(total)
     }
 
     async fn freeze_lane(&self, lane: &LaneId, reason: &str, who: &str) -> Answer<()> {
-        self.store.freeze_lane(lane, &self.act(who, reason), None).await.map_err(|fault| self.problem(fault))?;
+        self.store.freeze_lane(lane, None, self.act(who, reason)).await.map_err(|fault| self.problem(fault))?;
         self.metrics.lane_is_frozen(lane, true);
         Ok(())
     }
 
     async fn thaw_lane(&self, lane: &LaneId, reason: &str, who: &str) -> Answer<()> {
-        self.store.thaw_lane(lane, &self.act(who, reason)).await.map_err(|fault| self.problem(fault))?;
+        self.store.thaw_lane(lane, self.act(who, reason)).await.map_err(|fault| self.problem(fault))?;
         self.metrics.lane_is_frozen(lane, false);
         Ok(())
     }
 
     async fn thaw_ledger(&self, ledger: &LedgerId, reason: &str, who: &str) -> Answer<()> {
-        self.store.thaw_ledger(ledger, &self.act(who, reason)).await.map_err(|fault| self.problem(fault))?;
+        self.store.thaw_ledger(ledger, self.act(who, reason)).await.map_err(|fault| self.problem(fault))?;
         self.metrics.ledger_is_frozen(ledger, false);
         Ok(())
     }

@@ -80,7 +80,11 @@ pub(crate) fn held_view(leaf: &HeldLeaf) -> Value {
 
 impl Gateway {
     /// `asOf` and `stale` of what this record's lane says.
-    pub(crate) async fn freshness(&self, stored: &StoredRecord, policy: &TrustPolicy) -> Result<(Option<Timestamp>, bool), Problem> {
+    pub(crate) async fn freshness(
+        &self,
+        stored: &StoredRecord,
+        policy: &TrustPolicy,
+    ) -> Result<(Option<Timestamp>, bool), Problem> {
         let state = self.store.lane(&stored.lane).await.map_err(|fault| self.problem(fault))?;
         let as_of = state.and_then(|state| state.seen).map(|(checkpoint, _)| checkpoint.time);
         let staleness = match policy.lane(&stored.lane) {
@@ -93,7 +97,13 @@ impl Gateway {
     }
 
     /// Events after an offset, waiting for the store to change when there are none.
-    pub(crate) async fn events_after(&self, filter: &EventFilter, after: Option<u64>, limit: usize, wait: Duration) -> Result<EventBatch, Problem> {
+    pub(crate) async fn events_after(
+        &self,
+        filter: &EventFilter,
+        after: Option<u64>,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<EventBatch, Problem> {
         let mut changes = self.store.changes();
         let deadline = tokio::time::Instant::now() + wait;
         let mut scanned = after;
@@ -122,7 +132,8 @@ impl Gateway {
         let scanned = stored.last().and_then(|last| u64::try_from(last.offset).ok());
         let wanted = |record: &StoredRecord| {
             let kind = record.key.record_type();
-            filter.record_type.as_ref().is_none_or(|it| it == kind) && filter.lane.as_ref().is_none_or(|it| *it == record.lane)
+            filter.record_type.as_ref().is_none_or(|it| it == kind)
+                && filter.lane.as_ref().is_none_or(|it| *it == record.lane)
         };
         let events = stored
             .iter()
@@ -139,7 +150,9 @@ impl Gateway {
 /// A query of the API in the store's words.
 pub(crate) fn store_query(query: &crate::backend::RecordQuery) -> Result<RecordQuery, Problem> {
     let cursor = match &query.cursor {
-        Some(cursor) => Some(cursor.parse().map_err(|_| Problem::malformed("expected the `next` of an earlier answer as cursor"))?),
+        Some(cursor) => {
+            Some(cursor.parse().map_err(|_| Problem::malformed("expected the `next` of an earlier answer as cursor"))?)
+        }
         None => None,
     };
     Ok(RecordQuery {

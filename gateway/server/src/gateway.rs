@@ -164,28 +164,17 @@ impl Gateway {
 
     /// The latest time this gateway acted at.
     pub(crate) async fn high_water(&self) -> Result<Timestamp, Problem> {
-        let mark = self.store.high_water().await.map_err(|fault| self.problem(fault))?;
-        Ok(mark.unwrap_or_else(|| self.clock.now()))
-    }
-
-    /// Remembers that this gateway acted at `now`.
-    pub(crate) async fn raise_high_water(&self, now: Timestamp) {
-        self.metrics.high_water(now);
-        if let Err(fault) = self.store.raise_high_water(now).await {
-            warn!("the clock's high-water was not stored: {fault}");
-        }
+        self.store.high_water().await.map_err(|fault| self.problem(fault))
     }
 
     /// A clock set back must not sign or admit (decision 9).
     pub(crate) async fn require_clock(&self, now: Timestamp) -> Result<(), String> {
         let mark = self.store.high_water().await.map_err(|fault| fault.to_string())?;
-        match mark.filter(|mark| now.plus(CLOCK_DRIFT_SECONDS) < *mark) {
-            Some(mark) => Err(format!("the clock says {now}, but this gateway has already acted at {mark}: set it right")),
-            None => {
-                self.raise_high_water(now).await;
-                Ok(())
-            }
+        if now.plus(CLOCK_DRIFT_SECONDS) < mark {
+            return Err(format!("the clock says {now}, but this gateway has already acted at {mark}: set it right"));
         }
+        self.metrics.high_water(now.max(mark));
+        Ok(())
     }
 
     /// Takes a new policy into force, all or nothing, and tries held leaves under it.
@@ -203,7 +192,9 @@ impl Gateway {
         info!(policy = %digest, "a new policy is in force");
         for lane in lanes {
             match self.retry_lane(&lane).await {
-                Ok(report) if report.tried > 0 => info!(%lane, tried = report.tried, admitted = report.admitted, "held leaves were tried again"),
+                Ok(report) if report.tried > 0 => {
+                    info!(%lane, tried = report.tried, admitted = report.admitted, "held leaves were tried again")
+                }
                 Ok(_) => {}
                 Err(problem) => warn!(%lane, "held leaves were not tried again: {}", problem.detail),
             }
@@ -264,14 +255,20 @@ fn clients(families: &Families, policy: &TrustPolicy, faults: &mut Vec<String>) 
             Ok(client) if client.ledger() == ledger => {
                 clients.insert(ledger.clone(), client.into());
             }
-            Ok(client) => faults.push(format!("policy: ledger {ledger} is anchored at the genesis of {}", client.ledger())),
+            Ok(client) => {
+                faults.push(format!("policy: ledger {ledger} is anchored at the genesis of {}", client.ledger()))
+            }
             Err(fault) => faults.push(format!("policy: ledger {ledger}: {fault}")),
         }
     }
     clients
 }
 
-fn sources(config: &GatewayConfig, policy: &TrustPolicy, faults: &mut Vec<String>) -> BTreeMap<LedgerId, Arc<dyn Source>> {
+fn sources(
+    config: &GatewayConfig,
+    policy: &TrustPolicy,
+    faults: &mut Vec<String>,
+) -> BTreeMap<LedgerId, Arc<dyn Source>> {
     let mut sources = BTreeMap::new();
     for ledger in &config.ledgers {
         let Some(anchor) = policy.anchor(&ledger.id) else {
@@ -302,7 +299,10 @@ fn origin_lanes(
         let (mapping, tag_key) = (materials.mappings.get(&lane.id), materials.tag_keys.get(&lane.id));
         let (Some(mapping), Some(tag_key)) = (mapping, tag_key) else { continue };
         let (Some(client), Some(source)) = (clients.get(&lane.ledger), sources.get(&lane.ledger)) else {
-            faults.push(format!("{}: lane {}: no [[ledger]] {} in this file and the policy", config.file, lane.id, lane.ledger));
+            faults.push(format!(
+                "{}: lane {}: no [[ledger]] {} in this file and the policy",
+                config.file, lane.id, lane.ledger
+            ));
             continue;
         };
         // Only the payload schemas that this mapping names travel with its definition.

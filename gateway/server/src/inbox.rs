@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hufu_adapters_light_client::Step;
-use hufu_gateway_store::{Role, StoreError};
+use hufu_gateway_store::{Act, Role, StoreError};
 use hufu_gateway_verify::admission::{Admission, LaneState, LeafOutcome};
 use hufu_gateway_verify::page::{self, BadEvidence, LedgerSnapshot, PageContext, Readers};
 use hufu_gateway_verify::{LaneReader, PageRejection, TrustPolicy, Waiting};
@@ -48,9 +48,15 @@ impl Gateway {
         let mut inbox = slot.lock().await;
         let policy = self.policy();
         let state = self.lane_state(lane).await?;
-        let page = Page::parse(bytes, &PageLimits::DEFAULT).map_err(|fault| self.refuse(lane, fault.reason(), &fault.to_string(), None))?;
+        let page = Page::parse(bytes, &PageLimits::DEFAULT)
+            .map_err(|fault| self.refuse(lane, fault.reason(), &fault.to_string(), None))?;
         if page.lane != *lane {
-            return Err(self.refuse(lane, "page-of-another-lane", &format!("expected lane {lane}, got {}", page.lane), None));
+            return Err(self.refuse(
+                lane,
+                "page-of-another-lane",
+                &format!("expected lane {lane}, got {}", page.lane),
+                None,
+            ));
         }
         let size = state.edge.size();
         if page.from > size {
@@ -61,7 +67,15 @@ impl Gateway {
         let Some(page) = page else {
             let released = self.retry_with(lane, &state, &known.blocks, &mut inbox, &policy).await?;
             let waiting = inbox.waiting.as_ref().map(note);
-            return Ok(PageReceipt { size, admitted: released, held: 0, sealed: 0, known: known.leaves, waiting, faults: Vec::new() });
+            return Ok(PageReceipt {
+                size,
+                admitted: released,
+                held: 0,
+                sealed: 0,
+                known: known.leaves,
+                waiting,
+                faults: Vec::new(),
+            });
         };
         self.verify_and_admit(lane, state, page, known.leaves, &mut inbox, policy).await
     }
@@ -115,15 +129,24 @@ impl Gateway {
             return Ok(PageReceipt { size: before, admitted: 0, held: 0, sealed: 0, known, waiting, faults });
         }
         let checkpoint = verdict.admission.after().seen.as_ref().map(|(checkpoint, _)| checkpoint.time);
-        let admitted = self.store.admit(Role::Inbox, verdict.admission, now).await.map_err(|fault| self.problem(fault))?;
+        let admitted =
+            self.store.admit(Role::Inbox, &verdict.admission, now).await.map_err(|fault| self.problem(fault))?;
         inbox.waiting = verdict.waiting;
         self.metrics.admitted(lane, Role::Inbox, &admitted);
         if let Some(time) = checkpoint {
             self.metrics.checkpoint(lane, Role::Inbox, time);
         }
-        self.raise_high_water(now).await;
+        self.metrics.high_water(now);
         let waiting = inbox.waiting.as_ref().map(note);
-        Ok(PageReceipt { size: admitted.to, admitted: counts.records, held: counts.held, sealed: counts.sealed, known, waiting, faults })
+        Ok(PageReceipt {
+            size: admitted.to,
+            admitted: counts.records,
+            held: counts.held,
+            sealed: counts.sealed,
+            known,
+            waiting,
+            faults,
+        })
     }
 
     /// Cuts off leaves that are here already, after comparing them: another entry under a known index is a rewritten log.
@@ -133,7 +156,7 @@ impl Gateway {
         if overlap == 0 {
             return Ok((Some(page), Known::default()));
         }
-        let count = u64::try_from(overlap).unwrap_or(u64::MAX);
+        let count = u32::try_from(overlap).unwrap_or(u32::MAX);
         let stored = self.store.entries(&state.lane, page.from, count).await.map_err(|fault| self.problem(fault))?;
         let differs = stored.iter().zip(&page.entries).position(|(ours, theirs)| ours != theirs);
         if let Some(at) = differs {
@@ -141,7 +164,7 @@ impl Gateway {
             let words = format!("leaf {sequence} is another one than the leaf taken in before: the log was rewritten");
             return Err(self.refuse(&state.lane, "leaf-differs", &words, Some(sequence)));
         }
-        let known = Known { leaves: count, blocks: page.blocks.clone() };
+        let known = Known { leaves: u64::from(count), blocks: page.blocks.clone() };
         if overlap == page.entries.len() {
             return Ok((None, known));
         }
@@ -155,8 +178,9 @@ impl Gateway {
     async fn reject(&self, lane: &LaneId, from: u64, rejection: PageRejection, inbox: &mut InboxLane) -> Problem {
         if let PageRejection::Equivocation(proof) = &rejection {
             error!(%lane, detail = %proof.detail, "two signed checkpoints contradict each other: the lane is frozen until an operator thaws it");
-            let reason = format!("equivocation: {}", proof.detail);
-            if let Err(fault) = self.store.freeze_lane(lane, &reason, Some((**proof).clone())).await {
+            let why = format!("equivocation: {}", proof.detail);
+            let act = Act { who: ledgers::BY_ITSELF.to_owned(), at: self.clock.now(), why };
+            if let Err(fault) = self.store.freeze_lane(lane, Some((**proof).clone()), act).await {
                 error!(%lane, "the lane could not be frozen: {fault}");
             }
             self.metrics.lane_is_frozen(lane, true);
@@ -197,7 +221,9 @@ impl Gateway {
             let Some(head) = client.describe(&head).accepted() else { continue };
             let mut blocks = BTreeMap::new();
             for height in heights {
-                if let Some(block) = self.store.trusted_block(&ledger, height).await.map_err(|fault| self.problem(fault))? {
+                if let Some(block) =
+                    self.store.trusted_block(&ledger, height).await.map_err(|fault| self.problem(fault))?
+                {
                     blocks.insert(height, block);
                 }
             }
@@ -251,11 +277,13 @@ impl Gateway {
         self.load_readers(state, inbox).await?;
         let mut released = 0;
         for leaf in held {
-            let Some(statement) = leaf.statement.as_ref().and_then(|text| Statement::parse(text.as_bytes()).ok()) else {
+            let Some(statement) = leaf.statement.as_ref().and_then(|text| Statement::parse(text.as_bytes()).ok())
+            else {
                 continue;
             };
             let Leaf::Record(record) = statement.leaf() else { continue };
-            let (ledger, height, hash) = (&record.origin.ledger, record.origin.position.height, record.origin.block_hash);
+            let (ledger, height, hash) =
+                (&record.origin.ledger, record.origin.position.height, record.origin.block_hash);
             let came = fresh.iter().find(|block| block.height == height && block.hash == hash).cloned();
             let block = match came {
                 Some(block) => Some(block),
@@ -277,7 +305,7 @@ impl Gateway {
             };
             let Some(release) = page::retry(state, leaf.index, &statement, block.as_ref(), &context) else { continue };
             let record = matches!(release.outcome(), LeafOutcome::Record(_));
-            self.store.release(release).await.map_err(|fault| self.problem(fault))?;
+            self.store.release(&release).await.map_err(|fault| self.problem(fault))?;
             if record {
                 info!(%lane, leaf = leaf.index, was = %leaf.reason, "a held leaf is believed now");
                 released += 1;
@@ -292,13 +320,14 @@ impl Gateway {
             let words = format!("the policy anchors no ledger {ledger}: add a [[ledger]] to it");
             return Err(Problem::new(ProblemCode::NoSuchLedger, words));
         };
-        let steps = parse_updates(ledger, bytes).map_err(|words| self.refuse_update(ledger, "update-malformed", &words))?;
+        let steps =
+            parse_updates(ledger, bytes).map_err(|words| self.refuse_update(ledger, "update-malformed", &words))?;
         let slot = self.ledger_lock(ledger);
         let _one_at_a_time = slot.lock().await;
-        let frozen = |reason: &str| Problem::new(ProblemCode::LedgerFrozen, format!("ledger {ledger} is frozen: {reason}"));
+        let frozen =
+            |reason: &str| Problem::new(ProblemCode::LedgerFrozen, format!("ledger {ledger} is frozen: {reason}"));
         match ledgers::advance(self, &client, steps).await {
-            Ok(Advance::Moved(_)) => self.raise_high_water(self.clock.now()).await,
-            Ok(Advance::Stands(_)) => {}
+            Ok(Advance::Moved(_) | Advance::Stands(_)) => {}
             Ok(Advance::NotYet(shortfall)) => info!(%ledger, "an update waits: {shortfall}"),
             Ok(Advance::Refused(rejection)) => {
                 let problem = self.refuse_update(ledger, rejection.reason(), &rejection.to_string());

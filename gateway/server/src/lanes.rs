@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::gateway::Gateway;
 
 /// Blocks read at a time: their evidence is held in memory together.
-const BLOCKS_AT_A_TIME: usize = 64;
+const BLOCKS_AT_A_TIME: u32 = 64;
 /// Quiet blocks after which a `covered` leaf is written although nothing matched, so that a receiver sees progress and a
 /// restart does not read them again.
 const QUIET_BLOCKS: u64 = 256;
@@ -91,7 +91,7 @@ async fn publish_once(gateway: &Gateway, lane: &OriginLane, quiet: &mut Quiet) -
         batch.define(definition).map_err(|fault| fault.to_string())?;
     }
     let blocks = next_blocks(gateway, lane, &state, quiet).await?;
-    let more = blocks.len() >= BLOCKS_AT_A_TIME;
+    let more = u32::try_from(blocks.len()).unwrap_or(u32::MAX) >= BLOCKS_AT_A_TIME;
     let matched = read_blocks(gateway, lane, &blocks, &mut batch).await?;
     if let Some(last) = blocks.last() {
         quiet.to = Some(last.clone());
@@ -103,7 +103,7 @@ async fn publish_once(gateway: &Gateway, lane: &OriginLane, quiet: &mut Quiet) -
     }
     let admission = batch.finish();
     let edge = admission.after().edge.clone();
-    let admitted = match gateway.store.admit(Role::Origin, admission, now).await {
+    let admitted = match gateway.store.admit(Role::Origin, &admission, now).await {
         Ok(admitted) => admitted,
         // Another process writes this lane; it must not be run twice.
         Err(fault) => return Err(format!("the batch was not stored: {fault}")),
@@ -114,7 +114,12 @@ async fn publish_once(gateway: &Gateway, lane: &OriginLane, quiet: &mut Quiet) -
 }
 
 /// Trusted blocks that the lane has not read yet.
-async fn next_blocks(gateway: &Gateway, lane: &OriginLane, state: &LaneState, quiet: &Quiet) -> Result<Vec<TrustedBlock>, String> {
+async fn next_blocks(
+    gateway: &Gateway,
+    lane: &OriginLane,
+    state: &LaneState,
+    quiet: &Quiet,
+) -> Result<Vec<TrustedBlock>, String> {
     let after_quiet = quiet.to.as_ref().and_then(|block| block.height().next());
     let after_covered = state.covered.and_then(Height::next);
     let from = after_quiet.into_iter().chain(after_covered).max().unwrap_or(lane.from_height);
@@ -141,7 +146,8 @@ async fn read_blocks<S: FnMut() -> [u8; 16]>(
     }
     let mut matched = 0u64;
     for (block, BlockEvidence { evidence, .. }) in blocks.iter().zip(evidence) {
-        let outcome = lane.client.matching(block, lane.reader.selector(), evidence.as_deref(), &mut Budget::for_evidence());
+        let outcome =
+            lane.client.matching(block, lane.reader.selector(), evidence.as_deref(), &mut Budget::for_evidence());
         let items = match outcome {
             Outcome::Accept(items) => items,
             Outcome::NotYet(shortfall) => return Err(shortfall.to_string()),
@@ -183,10 +189,16 @@ fn cover<S: FnMut() -> [u8; 16]>(
 }
 
 /// Signs the lane as it stands. The store refuses a second root for one size before the note leaves (anti-equivocation).
-async fn sign(gateway: &Gateway, lane: &LaneId, size: u64, root: hufu_schemas_core::Digest, time: Timestamp) -> Result<(), String> {
+async fn sign(
+    gateway: &Gateway,
+    lane: &LaneId,
+    size: u64,
+    root: hufu_schemas_core::Digest,
+    time: Timestamp,
+) -> Result<(), String> {
     let checkpoint = Checkpoint { lane: lane.clone(), size, root, time };
     let note = checkpoint.clone().sign(&gateway.signer).to_string();
-    gateway.store.put_checkpoint(lane, checkpoint, note).await.map_err(|fault| fault.to_string())?;
+    gateway.store.put_checkpoint(checkpoint, note).await.map_err(|fault| fault.to_string())?;
     gateway.metrics.checkpoint(lane, Role::Origin, time);
     Ok(())
 }
@@ -195,9 +207,10 @@ async fn sign(gateway: &Gateway, lane: &LaneId, size: u64, root: hufu_schemas_co
 /// crash prevented is signed here.
 async fn heartbeat(gateway: &Gateway, state: &LaneState, now: Timestamp) -> Result<(), String> {
     let size = state.edge.size();
-    let fresh = state.seen.as_ref().is_some_and(|(seen, _)| {
-        seen.size == size && now.since(seen.time) < gateway.heartbeat.as_secs()
-    });
+    let fresh = state
+        .seen
+        .as_ref()
+        .is_some_and(|(seen, _)| seen.size == size && now.since(seen.time) < gateway.heartbeat.as_secs());
     if size == 0 || fresh {
         return Ok(());
     }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hufu_adapters_light_client::{Budget, DynLightClient, HeadFacts, Misbehaviour, Outcome, Rejection, Shortfall, Step, StoredHead};
+use hufu_adapters_light_client::{
+    Budget, DynLightClient, HeadFacts, Misbehaviour, Outcome, Rejection, Shortfall, Step, StoredHead,
+};
 use hufu_adapters_source::{Source, SourceError};
-use hufu_gateway_store::{LedgerAdvance, Store, StoreError};
+use hufu_gateway_store::{Act, LedgerAdvance, Store, StoreError};
 use hufu_schemas_core::{Height, LedgerId};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +17,8 @@ use crate::gateway::Gateway;
 
 /// Headers asked of a source at a time: a header is about 1 KiB, so half a megabyte.
 const STEPS_AT_A_TIME: usize = 512;
+/// Who freezes when no operator does, in the operator log.
+pub(crate) const BY_ITSELF: &str = "gateway";
 /// Overlapping steps of one update that are looked at for misbehaviour; each costs one set of signature checks.
 const OVERLAP_LOOKED_AT: usize = 4;
 
@@ -43,7 +47,10 @@ pub(crate) enum AdvanceError {
 }
 
 /// A ledger's head as this gateway keeps it, or its anchor before any header was seen.
-pub(crate) async fn head(store: &Store, client: &dyn DynLightClient) -> Result<(StoredHead, bool, Option<String>), StoreError> {
+pub(crate) async fn head(
+    store: &Store,
+    client: &dyn DynLightClient,
+) -> Result<(StoredHead, bool, Option<String>), StoreError> {
     match store.head(client.ledger()).await? {
         Some(row) => Ok((row.head, true, row.frozen)),
         None => Ok((client.anchor(), false, None)),
@@ -51,7 +58,11 @@ pub(crate) async fn head(store: &Store, client: &dyn DynLightClient) -> Result<(
 }
 
 /// Judges steps on top of a ledger's head and stores what became trusted, by compare-and-swap.
-pub(crate) async fn advance(gateway: &Gateway, client: &Arc<dyn DynLightClient>, steps: Vec<Step>) -> Result<Advance, AdvanceError> {
+pub(crate) async fn advance(
+    gateway: &Gateway,
+    client: &Arc<dyn DynLightClient>,
+    steps: Vec<Step>,
+) -> Result<Advance, AdvanceError> {
     let store = &gateway.store;
     let ledger = client.ledger().clone();
     let (head, stored, frozen) = head(store, client.as_ref()).await?;
@@ -64,10 +75,8 @@ pub(crate) async fn advance(gateway: &Gateway, client: &Arc<dyn DynLightClient>,
     let now = gateway.clock.now();
     let (judge, given, steps) = (Arc::clone(client), head.clone(), Arc::new(steps));
     let judged_steps = Arc::clone(&steps);
-    let outcome = gateway
-        .verify_pool
-        .run(move || judge.advance(&given, &judged_steps, now, &mut Budget::for_update()))
-        .await;
+    let outcome =
+        gateway.verify_pool.run(move || judge.advance(&given, &judged_steps, now, &mut Budget::for_update())).await;
     let advanced = match outcome {
         Outcome::Accept(advanced) => advanced,
         Outcome::NotYet(shortfall) => return Ok(Advance::NotYet(shortfall)),
@@ -111,14 +120,13 @@ async fn find_conflict(
     for step in steps.iter().filter(|step| step.height <= last).take(OVERLAP_LOOKED_AT) {
         let Some(block) = gateway.store.trusted_block(client.ledger(), step.height).await? else { continue };
         let (judge, step_given) = (Arc::clone(client), step.clone());
-        let found = gateway
-            .verify_pool
-            .run(move || judge.conflict(&block, &step_given, &mut Budget::for_update()))
-            .await;
+        let found =
+            gateway.verify_pool.run(move || judge.conflict(&block, &step_given, &mut Budget::for_update())).await;
         if let Some(misbehaviour) = found {
             let artefacts = json!({"misbehaviour": misbehaviour, "step": hex::encode(&step.bytes)});
             let reason = format!("two signed blocks at height {}", misbehaviour.height);
-            gateway.store.freeze_ledger(client.ledger(), &reason, artefacts).await?;
+            let act = Act { who: BY_ITSELF.to_owned(), at: gateway.clock.now(), why: reason };
+            gateway.store.freeze_ledger(client.ledger(), artefacts, act).await?;
             gateway.metrics.ledger_is_frozen(client.ledger(), true);
             error!(ledger = %client.ledger(), height = %misbehaviour.height, "two signed blocks at one height: the ledger is frozen until an operator thaws it");
             return Ok(Some(misbehaviour));
@@ -128,7 +136,13 @@ async fn find_conflict(
 }
 
 /// Follows a ledger that this gateway reads itself, until told to stop.
-pub(crate) async fn follow(gateway: Arc<Gateway>, client: Arc<dyn DynLightClient>, source: Arc<dyn Source>, poll: Duration, stop: CancellationToken) {
+pub(crate) async fn follow(
+    gateway: Arc<Gateway>,
+    client: Arc<dyn DynLightClient>,
+    source: Arc<dyn Source>,
+    poll: Duration,
+    stop: CancellationToken,
+) {
     let ledger = client.ledger().clone();
     info!(%ledger, "following");
     let mut pause = Pause::new(poll);
@@ -233,7 +247,10 @@ impl Pause {
 }
 
 /// The first height a peer should send next, for `GET /v1/inbox/ledgers`.
-pub(crate) async fn wants(gateway: &Gateway, client: &dyn DynLightClient) -> Result<(Height, Option<String>, bool), StoreError> {
+pub(crate) async fn wants(
+    gateway: &Gateway,
+    client: &dyn DynLightClient,
+) -> Result<(Height, Option<String>, bool), StoreError> {
     let (head, _, frozen) = head(&gateway.store, client).await?;
     let facts = client.describe(&head).accepted();
     let now = gateway.clock.now();

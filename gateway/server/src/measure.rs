@@ -100,7 +100,9 @@ impl Metrics {
     pub(crate) fn held(&self, counts: &[HeldCount]) {
         self.held_leaves.reset();
         for held in counts {
-            self.held_leaves.with_label_values(&[held.lane.to_string().as_str(), held.reason.as_str()]).set(signed(held.count));
+            self.held_leaves
+                .with_label_values(&[held.lane.to_string().as_str(), held.reason.as_str()])
+                .set(signed(held.count));
         }
     }
 

@@ -14,14 +14,20 @@ use hufu_schemas_core::{Digest, Height, LaneId};
 const EVIDENCE_BYTES: usize = PageLimits::DEFAULT.bytes / 2;
 
 /// Builds the page of `lane` from leaf `from` on, at most `limit` leaves. `None` when no signed leaf is there.
-pub(crate) async fn build(store: &Store, state: &LaneState, from: u64, limit: usize, seen: Option<u64>) -> Result<Option<Page>, StoreError> {
+pub(crate) async fn build(
+    store: &Store,
+    state: &LaneState,
+    from: u64,
+    limit: usize,
+    seen: Option<u64>,
+) -> Result<Option<Page>, StoreError> {
     let Some((checkpoint, note)) = &state.seen else { return Ok(None) };
     let room = u64::try_from(limit.min(PageLimits::DEFAULT.entries)).unwrap_or(1).max(1);
     if from >= checkpoint.size {
         return Ok(None);
     }
     let wanted = room.min(checkpoint.size - from);
-    let leaves = store.leaves(&state.lane, from, wanted).await?;
+    let leaves = store.leaves(&state.lane, from, u32::try_from(wanted).unwrap_or(u32::MAX)).await?;
     let mut page = Page {
         page: 1,
         lane: state.lane.clone(),
@@ -38,10 +44,11 @@ pub(crate) async fn build(store: &Store, state: &LaneState, from: u64, limit: us
     let mut bytes = 0usize;
     for leaf in leaves {
         let text = leaf.statement.unwrap_or_default();
-        let statement = Statement::parse(text.as_bytes()).map_err(StoreError::corrupt)?;
+        let statement = Statement::parse(text.as_bytes()).map_err(corrupt)?;
         bytes = bytes.saturating_add(text.len() + 256);
         if let Leaf::Record(record) = statement.leaf() {
-            let (ledger, height, hash) = (&record.origin.ledger, record.origin.position.height, record.origin.block_hash);
+            let (ledger, height, hash) =
+                (&record.origin.ledger, record.origin.position.height, record.origin.block_hash);
             if !blocks.contains_key(&height)
                 && let Some(evidence) = store.evidence(ledger, height, &hash).await?
             {
@@ -103,7 +110,11 @@ pub(crate) async fn inclusion(store: &Store, lane: &LaneId, index: u64, size: u6
 }
 
 fn missing(lane: &LaneId) -> StoreError {
-    StoreError::corrupt(format!("lane {lane}: a node of the tree is missing"))
+    corrupt(format!("lane {lane}: a node of the tree is missing"))
+}
+
+fn corrupt(detail: impl ToString) -> StoreError {
+    StoreError::Corrupt { detail: detail.to_string() }
 }
 
 struct Kept(std::collections::HashMap<hufu_schemas_core::merkle::NodeId, Digest>);

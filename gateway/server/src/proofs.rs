@@ -11,7 +11,7 @@ use crate::pages::{documents, inclusion};
 /// Headers in one evidence file: at 1 KiB each in base64 about 137 MiB, the limit of the format.
 const HEADERS_MOST: u64 = 100_000;
 /// Headers read from the store at a time.
-const HEADERS_AT_A_TIME: usize = 1_000;
+const HEADERS_AT_A_TIME: u32 = 1_000;
 
 /// Why there is no evidence file for a record that is here.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,9 @@ pub(crate) enum NoEvidence {
     #[error("the lane's checkpoint is of {checkpoint} leaves, {held} are here: try again when the rest has come")]
     NotClosed { checkpoint: u64, held: u64 },
     /// Too far from the anchor.
-    #[error("the record stands {distance} headers after the anchor, an evidence file holds {HEADERS_MOST}: anchor the ledger nearer")]
+    #[error(
+        "the record stands {distance} headers after the anchor, an evidence file holds {HEADERS_MOST}: anchor the ledger nearer"
+    )]
     TooFar { distance: u64 },
     /// Something the record rests on is not kept.
     #[error("{0} is not kept here")]
@@ -30,7 +32,12 @@ pub(crate) enum NoEvidence {
 }
 
 /// Builds the evidence file of a stored record.
-pub(crate) async fn build(store: &Store, stored: &StoredRecord, state: &LaneState, client: &dyn DynLightClient) -> Result<Evidence, NoEvidence> {
+pub(crate) async fn build(
+    store: &Store,
+    stored: &StoredRecord,
+    state: &LaneState,
+    client: &dyn DynLightClient,
+) -> Result<Evidence, NoEvidence> {
     let (checkpoint, note) = state.seen.as_ref().ok_or(NoEvidence::Missing("a checkpoint of the lane"))?;
     if checkpoint.size > state.edge.size() {
         return Err(NoEvidence::NotClosed { checkpoint: checkpoint.size, held: state.edge.size() });
@@ -79,7 +86,7 @@ async fn steps(store: &Store, stored: &StoredRecord, client: &dyn DynLightClient
     let mut steps = Vec::new();
     let mut next = from;
     while next <= last {
-        let room = usize::try_from(last - next + 1).unwrap_or(usize::MAX).min(HEADERS_AT_A_TIME);
+        let room = u32::try_from(last - next + 1).unwrap_or(u32::MAX).min(HEADERS_AT_A_TIME);
         let some = store.steps(&stored.ledger, Height::new(next), room).await?;
         let Some(end) = some.last().map(|step| step.height.get()) else { break };
         steps.extend(some.into_iter().map(|step| WireStep { height: step.height, bytes: step.bytes }));
