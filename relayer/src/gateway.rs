@@ -1,0 +1,184 @@
+//! One gateway as the courier meets it: the `peers` interface of `docs/http-api.md`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hufu_schemas_core::limits::PageLimits;
+use hufu_schemas_core::{LaneId, LedgerId};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use crate::answers::{InboxLedger, InboxLedgers, InboxState, Lanes, PageAnswer, UpdatesAnswer};
+use crate::config::GatewayUrl;
+use crate::metrics::Metrics;
+use crate::pace::Pace;
+use crate::trouble::{End, Refusal, Trouble, TroubleKind};
+
+/// Bytes of a page or of a batch of updates.
+const CARRIED_MOST: usize = PageLimits::DEFAULT.bytes;
+/// Bytes of an answer that the courier reads itself: 4,096 lanes or ledgers of 256 bytes.
+const ANSWER_MOST: usize = 1 << 20;
+/// Bytes of a refusal that are read.
+const PROBLEM_MOST: usize = 16 << 10;
+
+/// One end of a pair.
+#[derive(Debug, Clone)]
+pub(crate) struct Gateway {
+    http: Client,
+    base: String,
+    end: End,
+    pace: Pace,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+}
+
+/// One HTTP client for all gateways: no proxies, no redirects, no authorities but those of `tls`.
+pub(crate) fn http_client(tls: rustls::ClientConfig, pace: &Pace) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(pace.connect)
+        .tcp_keepalive(Duration::from_secs(30))
+        .tcp_nodelay(true)
+        .build()
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        http: Client,
+        url: &GatewayUrl,
+        end: End,
+        pace: Pace,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { http, base: url.to_string(), end, pace, metrics, stop }
+    }
+
+    /// Lanes that the origin shows this courier.
+    pub(crate) async fn lanes(&self) -> Result<Vec<LaneId>, Trouble> {
+        let answer: Lanes = self.read_json("lanes", "/v1/lanes").await?;
+        Ok(answer.lanes.into_iter().map(|shown| shown.lane).collect())
+    }
+
+    /// The page of `lane` from leaf `from` on; `None` when nothing followed within the long poll.
+    pub(crate) async fn page(&self, lane: &LaneId, from: u64, limit: u64, seen: u64) -> Result<Option<Bytes>, Trouble> {
+        let (slug, epoch, wait) = (lane.slug(), lane.epoch(), self.pace.long_poll.as_secs());
+        let path = format!("/v1/lanes/{slug}/{epoch}/pages?from={from}&limit={limit}&seen={seen}&wait={wait}");
+        self.read_carried("page", &path).await
+    }
+
+    /// The updates of `ledger` from height `from` on; `None` when nothing followed within the long poll.
+    pub(crate) async fn updates(&self, ledger: &LedgerId, from: u64, limit: u64) -> Result<Option<Bytes>, Trouble> {
+        let wait = self.pace.long_poll.as_secs();
+        let path = format!("/v1/ledgers/{ledger}/updates?from={from}&limit={limit}&wait={wait}");
+        self.read_carried("updates", &path).await
+    }
+
+    /// What the destination has of `lane`.
+    pub(crate) async fn inbox_state(&self, lane: &LaneId) -> Result<InboxState, Trouble> {
+        self.read_json("state", &format!("/v1/inbox/{lane}/state")).await
+    }
+
+    /// What the destination wants of which ledgers.
+    pub(crate) async fn inbox_ledgers(&self) -> Result<Vec<InboxLedger>, Trouble> {
+        let answer: InboxLedgers = self.read_json("ledgers", "/v1/inbox/ledgers").await?;
+        Ok(answer.ledgers)
+    }
+
+    /// Delivers a page as it came.
+    pub(crate) async fn deliver_page(&self, lane: &LaneId, page: Bytes) -> Result<PageAnswer, Trouble> {
+        self.deliver("deliver-page", &format!("/v1/inbox/{lane}/pages"), page).await
+    }
+
+    /// Delivers updates as they came; returns the height wanted next.
+    pub(crate) async fn deliver_updates(&self, ledger: &LedgerId, updates: Bytes) -> Result<u64, Trouble> {
+        let path = format!("/v1/inbox/ledgers/{ledger}/updates");
+        let answer: UpdatesAnswer = self.deliver("deliver-updates", &path, updates).await?;
+        Ok(answer.wants)
+    }
+
+    /// A trouble at this end.
+    pub(crate) const fn trouble(&self, kind: TroubleKind) -> Trouble {
+        Trouble { end: self.end, kind }
+    }
+
+    async fn read_json<T: DeserializeOwned>(&self, request: &'static str, path: &str) -> Result<T, Trouble> {
+        let body = self.read(request, path, ANSWER_MOST).await?;
+        self.parse(body.as_deref().unwrap_or_default())
+    }
+
+    async fn read_carried(&self, request: &'static str, path: &str) -> Result<Option<Bytes>, Trouble> {
+        let body = self.read(request, path, CARRIED_MOST).await?;
+        self.metrics.read(body.as_ref().map_or(0, Bytes::len));
+        Ok(body)
+    }
+
+    /// Asks. Ends at once when the process does: a question half asked harms nobody.
+    async fn read(&self, request: &'static str, path: &str, most: usize) -> Result<Option<Bytes>, Trouble> {
+        let asked = self.http.get(format!("{}{path}", self.base)).timeout(self.pace.long_poll + self.pace.request);
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(self.trouble(TroubleKind::Stopped)),
+            answer = self.send(request, asked, most) => answer,
+        }
+    }
+
+    /// Delivers. Is let finish at shutdown, within the grace that the relayer gives.
+    async fn deliver<T: DeserializeOwned>(&self, request: &'static str, path: &str, body: Bytes) -> Result<T, Trouble> {
+        let bytes = body.len();
+        let post = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
+        let answer = self.send(request, post.timeout(self.pace.request).body(body), ANSWER_MOST).await?;
+        self.metrics.written(bytes);
+        self.parse(answer.as_deref().unwrap_or_default())
+    }
+
+    async fn send(&self, request: &'static str, built: RequestBuilder, most: usize) -> Result<Option<Bytes>, Trouble> {
+        let began = Instant::now();
+        let answer = self.answer(built, most).await;
+        self.metrics.request(self.end, request, began.elapsed());
+        answer.map_err(|kind| self.trouble(kind))
+    }
+
+    async fn answer(&self, built: RequestBuilder, most: usize) -> Result<Option<Bytes>, TroubleKind> {
+        let response = built.send().await.map_err(|fault| TroubleKind::of_transport(&fault))?;
+        match response.status() {
+            StatusCode::OK => Ok(Some(body_within(response, most).await?)),
+            StatusCode::NO_CONTENT => Ok(None),
+            status => Err(refusal(status, response).await),
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Trouble> {
+        serde_json::from_slice(body).map_err(|fault| self.trouble(TroubleKind::Malformed(fault.to_string())))
+    }
+}
+
+/// Reads a body of at most `most` bytes, whatever its headers promise.
+async fn body_within(mut response: Response, most: usize) -> Result<Bytes, TroubleKind> {
+    let promised = response.content_length().unwrap_or(0);
+    if usize::try_from(promised).unwrap_or(usize::MAX) > most {
+        return Err(TroubleKind::TooLarge { most });
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|fault| TroubleKind::of_transport(&fault))? {
+        if body.len() + chunk.len() > most {
+            return Err(TroubleKind::TooLarge { most });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.into())
+}
+
+async fn refusal(status: StatusCode, response: Response) -> TroubleKind {
+    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    // The status decides; a body that does not come only leaves the code empty.
+    let body = body_within(response, PROBLEM_MOST).await.unwrap_or_default();
+    TroubleKind::Refused(Refusal::new(status.as_u16(), header.as_deref(), &body))
+}

@@ -1,0 +1,76 @@
+//! Head updates, and pages that wait for them.
+
+use std::time::Duration;
+
+use hufu_relayer::Pace;
+
+use crate::support::{Fake, LANE, LEDGER, Refuse, Running, carry, quick, relayer};
+
+fn blocks(count: usize) -> Vec<String> {
+    (0..count).map(|height| format!("block {height}")).collect()
+}
+
+#[tokio::test]
+async fn updates_go_to_whoever_wants_them_from_the_height_it_wants() {
+    let (origin, destination) = (Fake::default(), Fake::default());
+    origin.edit(|inner| inner.ledger = blocks(9));
+    destination.edit(|inner| inner.wants = Some(4));
+    let courier = carry(&origin, &destination, "").await;
+    destination.until("the head comes to 9", |inner| inner.wants == Some(9)).await;
+    let first = destination.look().deliveries[0].clone();
+    assert_eq!(first.to, LEDGER);
+    assert!(String::from_utf8_lossy(&first.body).contains("block 4"));
+    courier.until_counted("hufu_relayer_updates_total{outcome=\"admitted\"}").await;
+    courier.end().await;
+}
+
+#[tokio::test]
+async fn a_refused_update_is_counted_and_tried_again() {
+    let (origin, destination) = (Fake::default(), Fake::default());
+    origin.edit(|inner| inner.ledger = blocks(2));
+    destination.edit(|inner| {
+        inner.wants = Some(0);
+        inner.refusals.insert(LEDGER.to_owned(), vec![Refuse::with(422, "quorum-not-met"); 3].into());
+    });
+    let courier = carry(&origin, &destination, "").await;
+    destination.until("the head comes to 2", |inner| inner.wants == Some(2)).await;
+    assert_eq!(courier.count("hufu_relayer_refusals_total{code=\"quorum-not-met\"}"), 3);
+    assert_eq!(courier.count("hufu_relayer_updates_total{outcome=\"refused\"}"), 3);
+    courier.end().await;
+}
+
+#[tokio::test]
+async fn a_page_waits_for_its_ledger_and_goes_on_with_what_is_missing() {
+    let origin = Fake::with_lane(LANE, 6);
+    let destination = Fake::wanting(&[LANE]);
+    destination.edit(|inner| {
+        inner.wants = Some(2);
+        inner.leaves_wait_for_ledger = true;
+    });
+    let courier = carry(&origin, &destination, "").await;
+    destination.until("two leaves arrive", |inner| inner.inbox[LANE].len() == 2).await;
+    courier.until_counted("hufu_relayer_pages_total{outcome=\"waiting\"}").await;
+    origin.edit(|inner| inner.ledger = blocks(6));
+    destination.until("all leaves arrive", |inner| inner.inbox[LANE].len() == 6).await;
+    courier.end().await;
+}
+
+#[tokio::test]
+async fn a_step_of_the_ledger_wakes_the_page_that_waits_for_it() {
+    let origin = Fake::with_lane(LANE, 2);
+    let destination = Fake::default();
+    destination.edit(|inner| {
+        inner.wants = Some(1);
+        inner.leaves_wait_for_ledger = true;
+    });
+    // Nothing but the ledger's step can wake the lane within the deadline of the test.
+    let hour = Duration::from_secs(3_600);
+    let (from, to) = (origin.serve().await, destination.serve().await);
+    let courier = Running::start(relayer(&from, &to, "").with_pace(Pace { ledger_first: hour, ..quick() }));
+    courier.until_shown("hufu_relayer_ledger_position{").await;
+    destination.edit(|inner| inner.inbox.insert(LANE.to_owned(), Vec::new()));
+    courier.until_counted("hufu_relayer_pages_total{outcome=\"waiting\"}").await;
+    origin.edit(|inner| inner.ledger = blocks(2));
+    destination.until("all leaves arrive", |inner| inner.inbox[LANE].len() == 2).await;
+    courier.end().await;
+}
