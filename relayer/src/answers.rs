@@ -50,6 +50,8 @@ pub(crate) struct PageAnswer {
     #[serde(default)]
     pub(crate) sealed: u64,
     #[serde(default)]
+    pub(crate) known: u64,
+    #[serde(default)]
     pub(crate) waiting: Option<Waiting>,
     /// Size of the last checkpoint seen, where the gateway says it; without it the state is asked again.
     #[serde(default)]

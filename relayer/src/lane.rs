@@ -119,7 +119,9 @@ impl LaneCourier {
             return Err(trouble);
         }
         let new = answer.admitted.saturating_add(answer.held).saturating_add(answer.sealed);
-        self.route.metrics.page(if new == 0 { Outcome::Known } else { Outcome::Admitted });
+        // Leaves about no record (a definition, a coverage) are in none of the counts: a page of them is new all the same.
+        let outcome = if new == 0 && answer.known > 0 { Outcome::Known } else { Outcome::Admitted };
+        self.route.metrics.page(outcome);
         self.state = answer.seen.map(|seen| InboxState { size: answer.size, seen, frozen: false });
         self.leaves = self.leaves.saturating_mul(2).min(LEAVES_MOST);
         self.patience = self.route.pace.ledger_first;
