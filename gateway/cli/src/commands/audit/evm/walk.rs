@@ -1,0 +1,385 @@
+//! From the anchor to the end of the export, one verdict a block.
+//!
+//! The judgement is the light client's own: its rules of linking, and [`qbft::State`] or [`clique::State`] for seals and
+//! votes. What it leaves out is the clock, which says nothing about an export.
+//!
+//! After a rejected block the walk stands where it stood: what builds on the rejected block cannot be judged and is *not
+//! yet*; another block of that height may still be final. A body or receipts that are not the header's reject their
+//! block and stop nothing, because the header itself was good.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use hufu_adapters_light_client::{Budget, Finality, Rejection};
+use hufu_evm_light_client::anchor::Consensus;
+use hufu_evm_light_client::header::Link;
+use hufu_evm_light_client::{Address, Hash32, Header, clique, qbft};
+use hufu_schemas_core::{Quorum, Timestamp};
+
+use super::super::{Count, Receipts, Row, Verdict};
+use super::anchor::Anchor;
+use super::body::{self, Block};
+use super::receipts::{Compared, GivenReceipts};
+
+/// Blocks that may wait for confirmations. A majority of 1,024 signers is 513 blocks; an anchor may ask for more.
+const MAX_WAITING: usize = 4_096;
+
+/// The rules that hold on top of a block.
+enum Rules {
+    Qbft(qbft::State),
+    Clique(clique::State),
+}
+
+/// The last block that was judged good.
+struct Tip {
+    link: Link,
+    rules: Rules,
+}
+
+/// A row that is not printed yet.
+struct Waiting {
+    row: Row,
+    /// Who signed the block and the rules on top of it, while it waits for confirmations.
+    unsettled: Option<(Address, clique::State)>,
+}
+
+/// One walk over any number of files.
+pub(super) struct Walk {
+    anchor: Anchor,
+    receipts: Option<GivenReceipts>,
+    compared: Receipts,
+    tip: Option<Tip>,
+    /// A block of the height that the tip wants was rejected.
+    rejected_next: bool,
+    waiting: VecDeque<Waiting>,
+}
+
+/// A header with what its consensus kind makes of it.
+enum Candidate {
+    Qbft(qbft::Block),
+    Clique(clique::Block),
+}
+
+/// A block that was judged good.
+struct Good {
+    rules: Rules,
+    signers: BTreeSet<Address>,
+    quorum: Count,
+    /// The signer, where the block is not settled by its own seals.
+    buried_by: Option<Address>,
+}
+
+impl Walk {
+    pub(super) fn new(anchor: Anchor, receipts: Option<GivenReceipts>) -> Self {
+        let compared = Receipts::default();
+        Self { anchor, receipts, compared, tip: None, rejected_next: false, waiting: VecDeque::new() }
+    }
+
+    /// How many blocks' receipts were compared, where any were given.
+    pub(super) fn receipts_compared(&self) -> Option<Receipts> {
+        self.receipts.as_ref().map(|_| self.compared)
+    }
+
+    /// Judges one block; yields the rows that are settled by now, in the order of the blocks.
+    pub(super) fn judge(&mut self, bytes: &[u8]) -> Vec<Row> {
+        match self.read(bytes) {
+            Ok((block, candidate)) => self.place(&block, &candidate),
+            Err((height, reason)) => {
+                let row = Row { height, ..self.row(Verdict::Rejected, Some(reason)) };
+                self.note_rejection(height);
+                self.push(row, None)
+            }
+        }
+    }
+
+    /// Notes bytes that are no block.
+    pub(super) fn no_block(&mut self, reason: String) -> Vec<Row> {
+        let row = self.row(Verdict::Rejected, Some(reason));
+        self.push(row, None)
+    }
+
+    /// What is still waiting, at the end.
+    pub(super) fn finish(&mut self) -> Vec<Row> {
+        self.waiting.drain(..).map(|waiting| waiting.row).collect()
+    }
+
+    fn row(&self, verdict: Verdict, reason: Option<String>) -> Row {
+        let finality = match self.anchor.consensus {
+            Consensus::Qbft => Finality::BftFinal,
+            Consensus::Clique => Finality::Probabilistic,
+        };
+        let (height, hash, signers, quorum) = (None, None, Vec::new(), Count::default());
+        Row { height, hash, verdict, finality: finality.as_str(), signers, quorum, reason }
+    }
+
+    fn row_of(&self, candidate: &Candidate, verdict: Verdict, reason: Option<String>) -> Row {
+        let height = Some(candidate.number());
+        Row { height, hash: Some(candidate.hash().to_string()), ..self.row(verdict, reason) }
+    }
+
+    fn note_rejection(&mut self, height: Option<u64>) {
+        let wanted = self.tip.as_ref().map_or(self.anchor.height, |tip| tip.link.height.saturating_add(1));
+        // A block that does not even say its height is taken for the one that was due.
+        self.rejected_next |= height.is_none_or(|height| height == wanted);
+    }
+
+    fn read<'b>(&self, bytes: &'b [u8]) -> Result<(Block<'b>, Candidate), (Option<u64>, String)> {
+        let block = Block::open(bytes).map_err(|reason| (None, reason))?;
+        let header = Header::parse(block.header).map_err(|fault| (None, body::said(&fault)))?;
+        let number = header.fields().number;
+        let candidate = match self.anchor.consensus {
+            Consensus::Qbft => qbft::Block::read(header).map(Candidate::Qbft),
+            Consensus::Clique => clique::Block::read(header).map(Candidate::Clique),
+        };
+        Ok((block, candidate.map_err(|fault| (Some(number), body::said(&fault)))?))
+    }
+
+    /// Finds out whether a block's turn has come.
+    fn place(&mut self, block: &Block<'_>, candidate: &Candidate) -> Vec<Row> {
+        let number = candidate.number();
+        if number == self.anchor.height && (self.tip.is_none() || candidate.hash() == self.anchor.hash) {
+            return self.start(block, candidate);
+        }
+        let Some(tip) = &self.tip else {
+            let side = if number < self.anchor.height { "before-the-anchor" } else { "anchor-not-seen" };
+            let reason =
+                format!("{side}: expected block {} of the anchor first, got block {number}", self.anchor.height);
+            return self.push(self.row_of(candidate, Verdict::NotYet, Some(reason)), None);
+        };
+        let wanted = tip.link.height.saturating_add(1);
+        if number == wanted {
+            return self.follow(block, candidate);
+        }
+        let reason = match number < wanted {
+            true => format!("passed: expected block {wanted}, got block {number}; audit its file by itself"),
+            false if self.rejected_next => {
+                format!("parent-rejected: block {wanted} was rejected, so what stands on it cannot be judged")
+            }
+            false => format!("gap: expected block {wanted}, got block {number}"),
+        };
+        self.push(self.row_of(candidate, Verdict::NotYet, Some(reason)), None)
+    }
+
+    /// Starts at the anchor block, or starts again: another node's copy of the ledger.
+    fn start(&mut self, block: &Block<'_>, candidate: &Candidate) -> Vec<Row> {
+        let judged = self.judge_anchor(candidate);
+        let mut rows = Vec::new();
+        if judged.is_ok() {
+            rows = self.finish();
+            self.tip = None;
+        }
+        rows.extend(self.conclude(block, candidate, judged));
+        rows
+    }
+
+    fn judge_anchor(&self, candidate: &Candidate) -> Result<Good, Rejection> {
+        let hash = candidate.hash();
+        if hash != self.anchor.hash {
+            return Err(Rejection::new("anchor-hash", self.anchor.hash.to_string(), hash.to_string()));
+        }
+        candidate.require_time()?;
+        let (epoch, named) = (self.anchor.epoch, self.anchor.validators.as_deref());
+        let mut budget = Budget::for_update();
+        let rules = match candidate {
+            Candidate::Qbft(block) => Rules::Qbft(qbft::State::at_anchor(block, epoch, named, &mut budget)?),
+            Candidate::Clique(block) => Rules::Clique(clique::State::at_anchor(block, epoch, named, &mut budget)?),
+        };
+        // Genesis has no seals: the operator's word is all there is.
+        let signers = if candidate.number() == 0 { BTreeSet::new() } else { candidate.signers(candidate.listed()) };
+        let need = if candidate.number() == 0 { 0 } else { candidate.need(candidate.listed()) };
+        Ok(Good { rules, quorum: Count { have: signers.len(), need }, signers, buried_by: None })
+    }
+
+    fn follow(&mut self, block: &Block<'_>, candidate: &Candidate) -> Vec<Row> {
+        let Some(tip) = &self.tip else { return Vec::new() };
+        let judged = self.judge_next(tip, candidate);
+        self.conclude(block, candidate, judged)
+    }
+
+    fn judge_next(&self, tip: &Tip, candidate: &Candidate) -> Result<Good, Rejection> {
+        candidate.header().check_follows(&tip.link)?;
+        candidate.require_time()?;
+        let mut budget = Budget::for_update();
+        match (&tip.rules, candidate) {
+            (Rules::Qbft(state), Candidate::Qbft(block)) => {
+                let rules = Rules::Qbft(state.advance(block, self.anchor.epoch, &mut budget)?);
+                let signers = candidate.signers(block.extra().validators());
+                let quorum = Count { have: signers.len(), need: candidate.need(block.extra().validators()) };
+                Ok(Good { rules, signers, quorum, buried_by: None })
+            }
+            (Rules::Clique(state), Candidate::Clique(block)) => {
+                let (signer, after) = state.advance(block, self.anchor.epoch, &mut budget)?;
+                let quorum = Count { have: 0, need: after.confirmations(self.anchor.confirmations) };
+                let signers = BTreeSet::from([signer]);
+                Ok(Good { rules: Rules::Clique(after), signers, quorum, buried_by: Some(signer) })
+            }
+            // One walk has one consensus kind.
+            _ => Err(Rejection::new("consensus-kind", self.anchor.consensus.as_str(), "another kind")),
+        }
+    }
+
+    fn conclude(&mut self, block: &Block<'_>, candidate: &Candidate, judged: Result<Good, Rejection>) -> Vec<Row> {
+        let good = match judged {
+            Ok(good) => good,
+            Err(rejection) => {
+                self.note_rejection(Some(candidate.number()));
+                let row = self.refused(candidate, &rejection);
+                return self.push(row, None);
+            }
+        };
+        let fields = candidate.header().fields();
+        let link = Link { height: fields.number, hash: candidate.hash(), time: fields.timestamp };
+        let contents = block.check_body(candidate.header()).and_then(|()| self.compare_receipts(candidate.header()));
+        let unsettled = match (&good.rules, good.buried_by) {
+            (Rules::Clique(state), Some(signer)) => Some((signer, state.clone())),
+            _ => None,
+        };
+        let verdict = match (&contents, &unsettled) {
+            (Err(_), _) => Verdict::Rejected,
+            (Ok(()), Some(_)) => Verdict::NotYet,
+            (Ok(()), None) => Verdict::Final,
+        };
+        let mut row = self.row_of(candidate, verdict, contents.err());
+        row.signers = good.signers.iter().map(Address::to_string).collect();
+        row.quorum = good.quorum;
+        self.tip = Some(Tip { link, rules: good.rules });
+        self.rejected_next = false;
+        self.push(row, unsettled)
+    }
+
+    /// A refused block's row: signers are shown as far as they are trusted ones.
+    fn refused(&self, candidate: &Candidate, rejection: &Rejection) -> Row {
+        let trusted: &[Address] = match self.tip.as_ref().map(|tip| &tip.rules) {
+            Some(Rules::Qbft(state)) => state.validators(),
+            Some(Rules::Clique(state)) => state.signers(),
+            None => &[],
+        };
+        let reason = format!("{}: expected {}, got {}", rejection.reason(), rejection.expected(), rejection.got());
+        let mut row = self.row_of(candidate, Verdict::Rejected, Some(reason));
+        let signers = candidate.signers(trusted);
+        let need = if trusted.is_empty() { 0 } else { candidate.need(trusted) };
+        let have = if self.anchor.consensus == Consensus::Qbft { signers.len() } else { 0 };
+        row.quorum = Count { have, need };
+        row.signers = signers.iter().map(Address::to_string).collect();
+        row
+    }
+
+    fn compare_receipts(&mut self, header: &Header) -> Result<(), String> {
+        let Some(receipts) = &self.receipts else { return Ok(()) };
+        match receipts.compare(header) {
+            Compared::Same => {
+                self.compared.checked += 1;
+                Ok(())
+            }
+            Compared::Missing => {
+                self.compared.missing += 1;
+                Ok(())
+            }
+            Compared::Wrong(reason) => {
+                self.compared.checked += 1;
+                self.compared.wrong += 1;
+                Err(reason)
+            }
+        }
+    }
+
+    fn push(&mut self, row: Row, unsettled: Option<(Address, clique::State)>) -> Vec<Row> {
+        self.waiting.push_back(Waiting { row, unsettled });
+        self.settle();
+        let mut rows = Vec::new();
+        while let Some(front) = self.waiting.front() {
+            if front.unsettled.is_some() && self.waiting.len() <= MAX_WAITING {
+                break;
+            }
+            rows.extend(self.waiting.pop_front().map(|waiting| waiting.row));
+        }
+        rows
+    }
+
+    /// Settles the highest block that is confirmed by those on top of it, and all below it.
+    fn settle(&mut self) {
+        let mut on_top: Vec<Address> = Vec::new();
+        let mut settled = false;
+        for waiting in self.waiting.iter_mut().rev() {
+            let Some((signer, state)) = &waiting.unsettled else { continue };
+            let signer = *signer;
+            let confirmed = state.require_confirmed(self.anchor.confirmations, &on_top);
+            let members = state.signers();
+            let seen: BTreeSet<&Address> = on_top.iter().filter(|it| members.binary_search(it).is_ok()).collect();
+            let need = state.confirmations(self.anchor.confirmations);
+            waiting.row.quorum = Count { have: seen.len(), need };
+            settled |= confirmed.is_ok();
+            // A block whose body or receipts are wrong counts as a confirmation and stays rejected.
+            let undecided = waiting.row.verdict == Verdict::NotYet;
+            if settled {
+                waiting.unsettled = None;
+            }
+            if undecided && settled {
+                waiting.row.verdict = Verdict::Final;
+                waiting.row.reason = None;
+            } else if undecided {
+                let have = waiting.row.quorum.have;
+                waiting.row.reason = Some(format!("confirmations-wanted: expected {need} signers on top, got {have}"));
+            }
+            on_top.push(signer);
+        }
+    }
+}
+
+impl Candidate {
+    fn header(&self) -> &Header {
+        match self {
+            Self::Qbft(block) => block.header(),
+            Self::Clique(block) => block.header(),
+        }
+    }
+
+    fn number(&self) -> u64 {
+        self.header().fields().number
+    }
+
+    fn hash(&self) -> Hash32 {
+        match self {
+            Self::Qbft(block) => block.hash(),
+            Self::Clique(block) => block.hash(),
+        }
+    }
+
+    /// The validators that the block itself names.
+    fn listed(&self) -> &[Address] {
+        match self {
+            Self::Qbft(block) => block.extra().validators(),
+            Self::Clique(block) => block.listed(),
+        }
+    }
+
+    /// Distinct signers among those that are trusted.
+    fn signers(&self, trusted: &[Address]) -> BTreeSet<Address> {
+        let recovered: Vec<Address> = match self {
+            Self::Qbft(block) => {
+                let digest = block.seal_digest();
+                block.extra().seals().iter().filter_map(|seal| seal.recover(&digest).ok()).collect()
+            }
+            Self::Clique(block) => block.signer().into_iter().collect(),
+        };
+        recovered.into_iter().filter(|signer| trusted.contains(signer)).collect()
+    }
+
+    /// How many signers of a set this kind asks for.
+    fn need(&self, members: &[Address]) -> usize {
+        let members = members.iter().copied();
+        let quorum = match self {
+            Self::Qbft(_) => Quorum::two_thirds(members),
+            Self::Clique(_) => Quorum::majority(members),
+        };
+        quorum.map_or(0, |quorum| quorum.need())
+    }
+
+    /// A time that records can carry, as the light client asks.
+    fn require_time(&self) -> Result<(), Rejection> {
+        let seconds = self.header().fields().timestamp;
+        match Timestamp::from_seconds(seconds) {
+            Some(_) => Ok(()),
+            None => Err(Rejection::new("header-time", "a time before the year 10000", seconds.to_string())),
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! `hufu audit evm` over every case folder of the vectors, and over exports that are damaged.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use hufu_evm_light_client::rlp::Reader;
+use serde_json::Value;
+use support::{Ran, hufu, hufu_with, text, vectors};
+
+/// A case folder, with its anchor as the audit reads it.
+struct Case {
+    folder: PathBuf,
+    case: Value,
+    anchor: PathBuf,
+    /// Keeps the anchor file.
+    work: tempfile::TempDir,
+}
+
+impl Case {
+    fn consensus(&self) -> &str {
+        self.case["anchor"]["consensus"].as_str().unwrap()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.case["blocks"].as_array().unwrap().iter().map(|file| self.folder.join(file.as_str().unwrap())).collect()
+    }
+
+    fn json(&self, member: &str) -> Option<Value> {
+        let file = self.case.get(member)?.as_str()?;
+        Some(serde_json::from_slice(&fs::read(self.folder.join(file)).unwrap()).unwrap())
+    }
+
+    fn audit(&self, files: &[&Path]) -> Ran {
+        let mut args = vec!["audit", "evm", "--json", "--anchor", text(&self.anchor)];
+        args.extend(files.iter().map(|file| text(file)));
+        hufu(&args)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.work.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// The blocks of the first file.
+    fn blocks(&self) -> Vec<Vec<u8>> {
+        let bytes = fs::read(&self.files()[0]).unwrap();
+        let mut reader = Reader::new(&bytes);
+        let mut blocks = Vec::new();
+        while !reader.is_empty() {
+            blocks.push(reader.raw().unwrap().to_vec());
+        }
+        blocks
+    }
+}
+
+/// A JSON anchor as TOML; `null` is absent.
+fn anchor_toml(anchor: &Value) -> String {
+    anchor.as_object().unwrap().iter().filter(|(_, value)| !value.is_null()).fold(
+        String::new(),
+        |mut all, (key, value)| {
+            writeln!(all, "{key} = {value}").unwrap();
+            all
+        },
+    )
+}
+
+fn cases() -> Option<Vec<Case>> {
+    let mut cases = Vec::new();
+    for entry in fs::read_dir(vectors("evm")?).unwrap() {
+        let folder = entry.unwrap().path();
+        let Ok(bytes) = fs::read(folder.join("case.json")) else { continue };
+        let case: Value = serde_json::from_slice(&bytes).unwrap();
+        let work = tempfile::tempdir().unwrap();
+        let anchor = work.path().join("anchor.toml");
+        fs::write(&anchor, anchor_toml(&case["anchor"])).unwrap();
+        cases.push(Case { folder, case, anchor, work });
+    }
+    assert!(!cases.is_empty(), "no case folder");
+    Some(cases)
+}
+
+fn built() -> Option<Vec<Case>> {
+    let built: Vec<Case> = cases()?.into_iter().filter(|case| ["qbft", "clique"].contains(&case.consensus())).collect();
+    assert!(!built.is_empty(), "no case of qbft or clique");
+    Some(built)
+}
+
+fn signers(expected: &Value) -> Vec<String> {
+    let many = expected.get("committed_signers").and_then(Value::as_array).cloned();
+    let one = || expected.get("signer").filter(|signer| !signer.is_null()).cloned().into_iter().collect();
+    let mut signers: Vec<String> =
+        many.unwrap_or_else(one).iter().map(|signer| signer.as_str().unwrap().to_lowercase()).collect();
+    signers.sort();
+    signers
+}
+
+#[test]
+fn every_case_folder_comes_out_as_its_expected_file_says() {
+    let Some(cases) = built() else { return };
+    for case in cases {
+        let expected = case.json("expected").unwrap();
+        let expected = expected.as_array().unwrap();
+        for (copy, file) in case.files().iter().enumerate() {
+            let ran = case.audit(&[file]);
+            assert_eq!(ran.code, 0, "{}: {ran}", file.display());
+            let mut rows = ran.rows();
+            let summary = rows.pop().unwrap()["summary"].clone();
+            assert_eq!(rows.len(), expected.len(), "{}", file.display());
+            for (row, expected) in rows.iter().zip(expected) {
+                assert_eq!(row["height"], expected["number"]);
+                assert_eq!(row["hash"], expected["hash"], "{row}");
+                check_signers(copy, row, expected);
+            }
+            check_verdicts(&case, &rows, &summary);
+        }
+    }
+}
+
+/// The expected signers are those of the first file. Another node's copy may carry other seals of the same validators.
+fn check_signers(copy: usize, row: &Value, expected: &Value) {
+    let found: Vec<String> = serde_json::from_value(row["signers"].clone()).unwrap();
+    if copy == 0 {
+        assert_eq!(found, signers(expected), "{row}");
+        return;
+    }
+    assert_eq!(row["quorum"]["have"], found.len(), "{row}");
+    let validators = expected["header_validators"].as_array().unwrap();
+    assert!(found.iter().all(|signer| validators.contains(&Value::from(signer.as_str()))), "{row}");
+}
+
+/// A QBFT block is final at once; a Clique block when a majority of signers has signed on top.
+fn check_verdicts(case: &Case, rows: &[Value], summary: &Value) {
+    let settled = rows.iter().take_while(|row| row["verdict"] == "final").count();
+    assert!(rows.iter().skip(settled).all(|row| row["verdict"] == "not-yet"), "{}", case.folder.display());
+    if case.consensus() == "qbft" {
+        assert_eq!(settled, rows.len());
+        assert!(rows.iter().all(|row| row["finality"] == "bft-final" && row["reason"].is_null()));
+        assert!(rows.iter().all(|row| row["quorum"]["have"].as_u64() >= row["quorum"]["need"].as_u64()));
+    } else {
+        let need = rows.last().unwrap()["quorum"]["need"].as_u64().unwrap();
+        assert!(settled < rows.len() && u64::try_from(rows.len() - settled).unwrap() >= need);
+        assert!(rows.iter().all(|row| row["finality"] == "probabilistic"));
+        assert!(rows.last().unwrap()["reason"].as_str().unwrap().starts_with("confirmations-wanted"));
+    }
+    let of = |verdict: &str| rows.iter().filter(|row| row["verdict"] == verdict).count();
+    assert_eq!(summary["blocks"], rows.len());
+    assert_eq!((&summary["final"], &summary["rejected"]), (&of("final").into(), &0.into()));
+    assert_eq!(summary["not_yet"], of("not-yet"));
+}
+
+#[test]
+fn copies_of_two_nodes_are_one_walk_each() {
+    let Some(cases) = built() else { return };
+    for case in cases {
+        let files = case.files();
+        let ran = case.audit(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        assert_eq!(ran.code, 0, "{ran}");
+        let blocks = case.json("expected").unwrap().as_array().unwrap().len() * files.len();
+        assert_eq!(ran.rows().last().unwrap()["summary"]["blocks"], blocks);
+    }
+}
+
+#[test]
+fn each_negative_file_is_refused_in_its_place_and_what_follows_is_not_judged() {
+    let Some(cases) = built() else { return };
+    for case in cases {
+        let Some(negatives) = case.json("negative") else { continue };
+        let folder = case.folder.join(case.case["negative"].as_str().unwrap()).parent().unwrap().to_owned();
+        for negative in negatives.as_array().unwrap() {
+            let file = negative["file"].as_str().unwrap();
+            if !file.ends_with(".rlp") || negative["class"] == "strictness" {
+                continue;
+            }
+            let number = usize::try_from(negative["number"].as_u64().unwrap()).unwrap();
+            let mut blocks = case.blocks();
+            blocks[number] = fs::read(folder.join(file)).unwrap();
+            let ran = case.audit(&[&case.write("negative.rlp", &blocks.concat())]);
+            assert_eq!(ran.code, 1, "{file}: {ran}");
+            let rows = ran.rows();
+            assert!(rows[..number].iter().all(|row| row["verdict"] == "final"), "{file}");
+            assert_eq!(rows[number]["verdict"], "rejected", "{file}");
+            assert!(rows[number]["reason"].is_string(), "{file}");
+            for row in &rows[number + 1..blocks.len()] {
+                assert_eq!(row["verdict"], "not-yet", "{file}: {row}");
+                assert!(row["reason"].as_str().unwrap().starts_with("parent-rejected"), "{file}: {row}");
+            }
+        }
+    }
+}
+
+#[test]
+fn receipts_that_are_the_headers_pass_and_one_turned_status_rejects_its_block_alone() {
+    let Some(cases) = built() else { return };
+    for case in cases.iter().filter(|case| case.case.get("receipts").is_some()) {
+        let file = &case.files()[0];
+        let good = case.folder.join(case.case["receipts"].as_str().unwrap());
+        let audit = |receipts: &Path| {
+            hufu(&["audit", "evm", "--json", "--anchor", text(&case.anchor), "--receipts", text(receipts), text(file)])
+        };
+        let ran = audit(&good);
+        assert_eq!(ran.code, 0, "{ran}");
+        let counted = ran.rows().pop().unwrap()["summary"]["receipts"].clone();
+        assert_eq!((&counted["wrong"], &counted["missing"]), (&0.into(), &0.into()), "{counted}");
+
+        let mut receipts = case.json("receipts").unwrap();
+        let (height, block) = receipts.as_object_mut().unwrap().iter_mut().next().unwrap();
+        let status = &mut block["receipts"][0]["status"];
+        *status = if *status == "0x0" { "0x1".into() } else { "0x0".into() };
+        let height: u64 = height.parse().unwrap();
+        let ran = audit(&case.write("receipts.json", receipts.to_string().as_bytes()));
+        assert_eq!(ran.code, 1, "{ran}");
+        let rows = ran.rows();
+        let rejected: Vec<&Value> = rows.iter().filter(|row| row["verdict"] == "rejected").collect();
+        assert_eq!(rejected.len(), 1);
+        assert_eq!(rejected[0]["height"], height);
+        assert!(rejected[0]["reason"].as_str().unwrap().starts_with("receipts-root"));
+    }
+}
+
+#[test]
+fn an_export_that_is_zipped_or_comes_by_stdin_is_the_same_export() {
+    let Some(cases) = built() else { return };
+    for case in cases {
+        let plain = case.audit(&[&case.files()[0]]);
+        let bytes = fs::read(&case.files()[0]).unwrap();
+        let piped = hufu_with(&["audit", "evm", "--json", "--anchor", text(&case.anchor), "-"], &bytes);
+        assert_eq!(piped.stdout, plain.stdout);
+        let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        zip.write_all(&bytes).unwrap();
+        let zipped = case.audit(&[&case.write("blocks.bin", &zip.finish().unwrap())]);
+        assert_eq!(zipped.stdout, plain.stdout);
+    }
+}
+
+#[test]
+fn an_export_cut_short_inside_a_block() {
+    let Some(cases) = built() else { return };
+    for case in cases {
+        let bytes = fs::read(&case.files()[0]).unwrap();
+        let ran = case.audit(&[&case.write("short.rlp", &bytes[..bytes.len() - 1])]);
+        assert_eq!(ran.code, 1, "{ran}");
+        let rows = ran.rows();
+        let last = &rows[rows.len() - 2];
+        assert_eq!((&last["verdict"], &last["height"]), (&"rejected".into(), &Value::Null));
+        assert!(last["reason"].as_str().unwrap().starts_with("rlp-truncated"));
+    }
+}
+
+#[test]
+fn a_body_that_is_not_the_headers_is_rejected_although_its_seals_are_good() {
+    let Some(cases) = built() else { return };
+    for case in cases {
+        let mut blocks = case.blocks();
+        let place = 2.min(blocks.len() - 2);
+        let mut items = Reader::whole_list(&blocks[place]).unwrap();
+        let header = items.raw().unwrap().to_vec();
+        // One transaction that is the empty list, no ommers.
+        let mut forged = Vec::new();
+        hufu_evm_light_client::rlp::write_list_of(&[&header, &[0xc1, 0xc0], &[0xc0]], &mut forged);
+        blocks[place] = forged;
+        let ran = case.audit(&[&case.write("body.rlp", &blocks.concat())]);
+        assert_eq!(ran.code, 1, "{ran}");
+        let rows = ran.rows();
+        assert_eq!(rows[place]["verdict"], "rejected");
+        assert!(rows[place]["reason"].as_str().unwrap().starts_with("transactions-root"));
+        assert_eq!(rows[place + 1]["verdict"], "final", "the header was good: {}", rows[place + 1]);
+    }
+}
+
+#[test]
+fn a_block_left_out_stops_the_walk_and_is_nobodys_guilt() {
+    let Some(cases) = built() else { return };
+    for case in cases {
+        let mut blocks = case.blocks();
+        blocks.remove(2);
+        let ran = case.audit(&[&case.write("gap.rlp", &blocks.concat())]);
+        assert_eq!(ran.code, 0, "nothing was rejected: {ran}");
+        let rows = ran.rows();
+        assert_eq!(rows[2]["verdict"], "not-yet");
+        assert!(rows[2]["reason"].as_str().unwrap().starts_with("gap: expected block 2"));
+    }
+}
+
+#[test]
+fn an_export_of_another_ledger_under_this_anchor() {
+    let Some(cases) = built() else { return };
+    for case in cases {
+        let mut anchor = case.case["anchor"].clone();
+        anchor["hash"] = format!("0x{}", "11".repeat(32)).into();
+        fs::write(&case.anchor, anchor_toml(&anchor)).unwrap();
+        let ran = case.audit(&[&case.files()[0]]);
+        assert_eq!(ran.code, 1, "{ran}");
+        let rows = ran.rows();
+        assert!(rows[0]["reason"].as_str().unwrap().starts_with("anchor-hash"), "{}", rows[0]);
+        assert!(rows[1..rows.len() - 1].iter().all(|row| row["verdict"] == "not-yet"));
+    }
+}
+
+#[test]
+fn an_anchor_that_cannot_be_used_is_misuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let anchor = folder.path().join("anchor.toml");
+    let hash = format!("0x{}", "11".repeat(32));
+    let good = format!("family = \"evm\"\nconsensus = \"qbft\"\nheight = 0\nhash = \"{hash}\"\n");
+    let bad = [
+        (good.replace("qbft", "ibft2"), "not built yet"),
+        (good.replace("qbft", "ibft1"), "not built yet"),
+        (good.replace("height = 0\n", ""), "/height"),
+        (format!("{good}finality = \"bft-final\"\n"), "/finality"),
+        (good.replace("evm", "other"), "/family"),
+        ("height = ".to_owned(), "line 1"),
+    ];
+    for (text_of, words) in bad {
+        fs::write(&anchor, &text_of).unwrap();
+        let ran = hufu(&["audit", "evm", "--anchor", text(&anchor), "-"]);
+        assert_eq!(ran.code, 2, "{text_of}: {ran}");
+        assert!(ran.stderr.contains(words), "{text_of}: {ran}");
+    }
+}
