@@ -1,6 +1,8 @@
 //! Through the front door: what a light client proved on a simulated ledger, read and batched by `gateway/verify`, is
 //! admitted and comes back as it went in.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken fact should stop a test")]
+
 use std::sync::Arc;
 
 use hufu_adapters_light_client::{Budget, DynLightClient, Family, Outcome};
