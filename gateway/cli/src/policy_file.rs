@@ -41,11 +41,6 @@ impl PolicyFile {
         Ok(Self { path: path.to_owned(), text, policy, document })
     }
 
-    /// What the file says now.
-    pub(crate) const fn policy(&self) -> &TrustPolicy {
-        &self.policy
-    }
-
     /// Adds an accepted definition to a lane. `false`: it was accepted before and nothing changed.
     ///
     /// # Errors
@@ -197,7 +192,7 @@ mod tests {
         let mut file = PolicyFile::of(Path::new("policy.toml"), before.clone()).unwrap();
         assert!(file.accept(&lane(), Digest::of(b"new")).unwrap());
         let after = file.document.to_string();
-        let known = &file.policy().lane(&lane()).unwrap().definitions;
+        let known = &file.policy.lane(&lane()).unwrap().definitions;
         assert!(known.contains(&Digest::of(b"new")), "{after}");
         assert!(!file.accept(&lane(), Digest::of(b"new")).unwrap(), "the second time changes nothing");
         assert_eq!(file.document.to_string(), after);
@@ -246,7 +241,7 @@ mod tests {
         let text = file.document.to_string().replace("height = 1 }", "height = 1 } # seen on paper");
         let mut file = PolicyFile::of(Path::new("policy.toml"), text).unwrap();
         assert!(file.anchor(&ledger, &new).unwrap());
-        assert_eq!(file.policy().anchor(&ledger), Some(&new));
+        assert_eq!(file.policy.anchor(&ledger), Some(&new));
         let text = file.document.to_string();
         assert!(text.contains("# seen on paper") && text.contains("# what they may say"), "{text}");
         // Written as a table of its own, it is replaced all the same.
@@ -254,7 +249,7 @@ mod tests {
             with("") + &format!("\n[[ledger]]\nid = \"{ledger}\"\n[ledger.anchor]\nfamily = \"sim\"\nheight = 1\n");
         let mut file = PolicyFile::of(Path::new("policy.toml"), table).unwrap();
         assert!(file.anchor(&ledger, &new).unwrap());
-        assert_eq!(file.policy().anchor(&ledger), Some(&new));
+        assert_eq!(file.policy.anchor(&ledger), Some(&new));
     }
 
     #[test]
@@ -269,7 +264,7 @@ mod tests {
         file.write().unwrap();
         assert!(late.write().unwrap_err().to_string().contains("meanwhile"));
         let now = PolicyFile::read(&path).unwrap();
-        assert_eq!(now.policy().lane(&lane()).unwrap().definitions, [Digest::of(b"new")]);
+        assert_eq!(now.policy.lane(&lane()).unwrap().definitions, [Digest::of(b"new")]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 }
