@@ -325,6 +325,8 @@ impl Backend for Gateway {
     }
 
     async fn ready(&self) -> Result<(), String> {
+        // Reads go on after a failed sync; health knows that writes do not.
+        self.store.health().map_err(|fault| fault.to_string())?;
         self.store.stats().await.map(|_| ()).map_err(|fault| fault.to_string())
     }
 }

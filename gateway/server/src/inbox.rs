@@ -307,6 +307,7 @@ impl Gateway {
             let record = matches!(release.outcome(), LeafOutcome::Record(_));
             self.store.release(&release).await.map_err(|fault| self.problem(fault))?;
             if record {
+                self.metrics.released(lane);
                 info!(%lane, leaf = leaf.index, was = %leaf.reason, "a held leaf is believed now");
                 released += 1;
             }
@@ -330,7 +331,7 @@ impl Gateway {
             Ok(Advance::Moved(_) | Advance::Stands(_)) => {}
             Ok(Advance::NotYet(shortfall)) => info!(%ledger, "an update waits: {shortfall}"),
             Ok(Advance::Refused(rejection)) => {
-                let problem = self.refuse_update(ledger, rejection.reason(), &rejection.to_string());
+                let problem = self.refuse_update(ledger, rejection.reason(), &format!("expected {}, got {}", rejection.expected(), rejection.got()));
                 let problem = problem.between(rejection.expected(), rejection.got());
                 return Err(match rejection.height() {
                     Some(height) => problem.at_height(height),

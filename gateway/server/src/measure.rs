@@ -69,6 +69,13 @@ impl Metrics {
         self.lane_size.with_label_values(&[lane.as_str(), role.as_str()]).set(signed(admitted.to));
     }
 
+    /// A held leaf became a record.
+    pub(crate) fn released(&self, lane: &LaneId) {
+        let lane = lane.to_string();
+        self.leaves.with_label_values(&[lane.as_str(), "released"]).inc();
+        self.records.with_label_values(&[lane.as_str(), Assurance::Proven.as_str()]).inc();
+    }
+
     pub(crate) fn checkpoint(&self, lane: &LaneId, role: Role, time: Timestamp) {
         let lane = lane.to_string();
         self.lane_checkpoint_timestamp.with_label_values(&[lane.as_str(), role.as_str()]).set(signed(time.seconds()));

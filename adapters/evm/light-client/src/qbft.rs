@@ -22,6 +22,7 @@ use crate::tally::{MAX_VALIDATORS, Tally, Vote, check_ascending};
 use crate::uint::U256;
 use hufu_adapters_light_client::{Budget, Rejection};
 use hufu_schemas_core::Quorum;
+use hufu_schemas_core::quorum::NoQuorum;
 use serde::{Deserialize, Serialize};
 
 /// mixHash of every QBFT block: the text "ctical byzantine fault tolerance".
@@ -230,7 +231,11 @@ impl Block {
             .map_err(|fault| Fault::new(Reason::ValidatorsCount, "a validator set", fault))?;
         quorum.require_exactly_members(&signers).map_err(|fault| {
             let expected = format!("seals of {} of {} validators", quorum.need(), quorum.members().len());
-            Fault::new(Reason::Quorum(fault.reason()), expected, fault)
+            let got = match &fault {
+                NoQuorum::Below { have, .. } => format!("{have}"),
+                other => other.to_string(),
+            };
+            Fault::new(Reason::Quorum(fault.reason()), expected, got)
         })?;
         Ok(signers)
     }

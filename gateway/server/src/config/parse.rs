@@ -322,6 +322,7 @@ fn scope(text: &str) -> Result<Scope, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Place;
     use super::*;
 
     const LEDGER: &str = "sim:00000000000000000000000000000000";
@@ -382,7 +383,7 @@ scopes = ["read"]
         assert_eq!(config.lanes[0].id, lane);
         assert_eq!(config.lanes[0].mapping.path.to_str(), Some("/etc/hufu/maps/property-right.yaml"));
         assert_eq!(config.lanes[0].tag_key.path.to_str(), Some("/keys/property-rights.tag"));
-        assert_eq!(config.lanes[0].mapping.place, Place { line: 29, column: 11 });
+        assert_eq!(config.lanes[0].mapping.place, Place { line: 30, column: 11 });
         assert_eq!(config.ledgers[0].source["nodes"][0], "a");
         assert_eq!((config.limits.connections, config.limits.request.as_secs()), (10, 7));
         assert_eq!(config.limits.header, crate::config::Limits::default().header);
@@ -391,8 +392,6 @@ scopes = ["read"]
         assert!(!peer.write_lanes.holds(&lane));
         assert_eq!(peer.write_ledgers, Bound::All);
     }
-
-    use super::super::Place;
 
     #[test]
     fn what_is_not_bound_is_not_allowed() {
@@ -405,29 +404,29 @@ scopes = ["read"]
     fn mistakes_are_named_with_their_line() {
         for (from, to, line, words) in [
             ("log_key = ", "log_keys = ", 5, "log_keys"),
-            ("[limits]", "[limit]", 17, "limit"),
+            ("[limits]", "[limit]", 18, "limit"),
             ("monitoring = ", "monitor = ", 11, "monitor"),
             ("certificate = ", "cert = ", 14, "cert"),
-            ("connections = 10", "conections = 10", 18, "conections"),
-            ("connections = 10", "connections = 0", 18, "from 1 to"),
-            ("request_seconds = 7", "request_seconds = \"7\"", 19, "invalid type"),
+            ("connections = 10", "conections = 10", 19, "conections"),
+            ("connections = 10", "connections = 0", 19, "from 1 to"),
+            ("request_seconds = 7", "request_seconds = \"7\"", 20, "invalid type"),
             ("heartbeat_seconds = 60", "heartbeat_seconds = 0", 6, "heartbeat_seconds"),
             ("land.example", "Land.example", 2, "gateway name"),
             ("127.0.0.1:7402", "localhost", 10, "<ip>:<port>"),
             ("127.0.0.1:7402", "127.0.0.1:7401", 10, "address of its own"),
-            ("family = \"sim\"", "family = \"other\"", 23, "source.family"),
-            ("from_height", "from_hight", 31, "from_hight"),
-            ("epoch = 1", "epoch = 0", 27, "epoch"),
-            ("ledger = \"sim:00", "ledger = \"sim:10", 28, "no [[ledger]]"),
-            ("urn:hufu:relayer", "urn:hufu:rely", 34, "urn:hufu:relayer"),
-            ("[\"property-rights/1\"]", "[\"property-rights/2\"]", 35, "[[lane]]"),
-            ("[\"property-rights/1\"]", "[\"*\", \"property-rights/1\"]", 35, "alone"),
-            ("tax.example/clearance/1", "land.example/clearance/1", 36, "another gateway's"),
-            ("tax.example/clearance/1", "tax.example/clearance", 36, "lane <gateway>"),
-            ("write_ledgers", "write_ledger", 37, "write_ledger"),
-            ("0123456789abcdef\"", "0123456789ABCDEF\"", 41, "hex"),
-            ("scopes = [\"read\"]", "scopes = [\"raed\"]", 42, "raed"),
-            ("scopes = [\"read\"]", "scopes = []", 40, "scopes"),
+            ("family = \"sim\"", "family = \"other\"", 24, "source.family"),
+            ("from_height", "from_hight", 32, "from_hight"),
+            ("epoch = 1", "epoch = 0", 28, "epoch"),
+            ("ledger = \"sim:00", "ledger = \"sim:10", 29, "no [[ledger]]"),
+            ("urn:hufu:relayer", "urn:hufu:rely", 35, "urn:hufu:relayer"),
+            ("[\"property-rights/1\"]", "[\"property-rights/2\"]", 36, "[[lane]]"),
+            ("[\"property-rights/1\"]", "[\"*\", \"property-rights/1\"]", 36, "alone"),
+            ("tax.example/clearance/1", "land.example/clearance/1", 37, "another gateway's"),
+            ("tax.example/clearance/1", "tax.example/clearance", 37, "lane <gateway>"),
+            ("write_ledgers", "write_ledger", 38, "write_ledger"),
+            ("0123456789abcdef\"", "0123456789ABCDEF\"", 42, "hex"),
+            ("scopes = [\"read\"]", "scopes = [\"raed\"]", 43, "raed"),
+            ("scopes = [\"read\"]", "scopes = []", 41, "scopes"),
             ("name = \"land.example\"", "name = land.example", 2, ""),
             ("database = \"land.db\"", "database = \"\"", 3, "path"),
         ] {
@@ -449,9 +448,9 @@ scopes = ["read"]
             let doubled = format!("{whole}\n{}", &section[..to]);
             let fault = GatewayConfig::parse("c", &doubled).unwrap_err();
             assert!(fault.message.contains("second time"), "{header}: {fault}");
-            assert!(fault.line > 42, "{header}: {fault}");
+            assert!(fault.line > 43, "{header}: {fault}");
         }
-        let second = whole.replace("urn:hufu", "urn:hufu")
+        let second = whole
             + "\n[[application]]\nname = \"other\"\ntoken_sha256 = \
                \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"\nscopes = [\"read\"]\n";
         assert!(GatewayConfig::parse("c", &second).unwrap_err().message.contains("that of land-portal"));
@@ -466,6 +465,6 @@ scopes = ["read"]
             );
         let fault = GatewayConfig::parse("c", &second).unwrap_err();
         assert!(fault.message.contains("tag key of its own"), "{fault}");
-        assert_eq!(fault.line, 49);
+        assert_eq!(fault.line, 50);
     }
 }

@@ -147,32 +147,32 @@ impl ProblemCode {
     }
 }
 
-/// An error as the interface tells it.
+/// An error as the interface tells it. Small, since every fallible function of the interface returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// What went wrong.
     pub code: ProblemCode,
     /// For people: what happened here.
-    pub detail: String,
+    pub detail: Box<str>,
     /// What was expected.
-    pub expected: Option<String>,
+    pub expected: Option<Box<str>>,
     /// What came instead.
-    pub got: Option<String>,
+    pub got: Option<Box<str>>,
     /// The lane it is about.
-    pub lane: Option<LaneId>,
+    pub lane: Option<Box<LaneId>>,
     /// The leaf it is about.
     pub sequence: Option<u64>,
     /// The block it is about.
     pub height: Option<Height>,
-    /// When to try again; in whole seconds on the wire, at least one.
-    pub retry_after: Option<Duration>,
+    /// When to try again, in whole seconds; at least one.
+    pub retry_after: Option<u32>,
 }
 
 impl Problem {
     /// A problem with its words.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         let (expected, got, lane, sequence, height, retry_after) = (None, None, None, None, None, None);
-        Self { code, detail: detail.into(), expected, got, lane, sequence, height, retry_after }
+        Self { code, detail: detail.into().into(), expected, got, lane, sequence, height, retry_after }
     }
 
     /// A request of another form than the interface's.
@@ -196,7 +196,7 @@ impl Problem {
     /// Names the lane.
     #[must_use]
     pub fn of_lane(mut self, lane: &LaneId) -> Self {
-        self.lane = Some(lane.clone());
+        self.lane = Some(Box::new(lane.clone()));
         self
     }
 
@@ -214,10 +214,11 @@ impl Problem {
         self
     }
 
-    /// Says when to try again.
+    /// Says when to try again. Rounded up: "after 0 seconds" would be an invitation to hammer.
     #[must_use]
-    pub const fn after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+    pub fn after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+        self.retry_after = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
         self
     }
 
@@ -227,8 +228,8 @@ impl Problem {
     }
 }
 
-fn shortened(text: impl fmt::Display) -> String {
-    text.to_string().chars().take(REPEATED).collect()
+fn shortened(text: impl fmt::Display) -> Box<str> {
+    text.to_string().chars().take(REPEATED).collect::<String>().into()
 }
 
 impl fmt::Display for Problem {
@@ -274,7 +275,7 @@ impl IntoResponse for Problem {
             code,
             expected: self.expected.as_deref(),
             got: self.got.as_deref(),
-            lane: self.lane.as_ref(),
+            lane: self.lane.as_deref(),
             sequence: self.sequence,
             height: self.height,
         };
@@ -282,9 +283,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(wait) = self.retry_after {
-            // Rounded up: "try again after 0 seconds" would be an invitation to hammer.
-            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+        if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.code == ProblemCode::Unauthenticated {

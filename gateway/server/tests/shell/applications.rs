@@ -34,7 +34,8 @@ async fn a_bad_token_is_refused() {
     let world = World::new().await;
     let client = world.as_application();
     let get = || client.get(world.applications("/v1/records"));
-    for request in [get(), get().bearer_auth("wrong"), get().basic_auth("portal", Some(READER)), get().bearer_auth("")] {
+    for request in [get(), get().bearer_auth("wrong"), get().basic_auth("portal", Some(READER)), get().bearer_auth("")]
+    {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.headers()["www-authenticate"], "Bearer");
         assert_eq!(problem(answer).await.1, "unauthenticated");
@@ -66,7 +67,8 @@ async fn a_token_without_the_scope_is_refused() {
 async fn records_are_asked_for_by_typed_parameters() {
     let world = World::new().await;
     let client = world.as_application();
-    let path = format!("/v1/records?type=property-right&ledger={LEDGER}&since=2026-11-21T09:46:29Z&assurance=proven&limit=5");
+    let path =
+        format!("/v1/records?type=property-right&ledger={LEDGER}&since=2026-11-21T09:46:29Z&assurance=proven&limit=5");
     let answer = client.get(world.applications(&path)).bearer_auth(READER).send().await.unwrap();
     assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "records": [{ "recordId": "x" }], "next": "2" }));
     let call = world.fake.calls.lock().unwrap().pop().unwrap();
@@ -91,14 +93,17 @@ async fn an_operator_says_who_and_why() {
     let post = |path: &str, body: &str| {
         client.post(world.applications(path)).bearer_auth(OPERATOR).body(body.to_owned()).send()
     };
-    let answer = post("/v1/lanes/freeze", r#"{"lane":"tax.example/clearance/1","reason":" looks odd "}"#).await.unwrap();
+    let answer =
+        post("/v1/lanes/freeze", r#"{"lane":"tax.example/clearance/1","reason":" looks odd "}"#).await.unwrap();
     assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "lane": "tax.example/clearance/1", "frozen": true }));
     assert!(world.fake.seen("freeze tax.example/clearance/1: looks odd, by desk"));
     let thaw = format!(r#"{{"ledger":"{LEDGER}","reason":"settled"}}"#);
     assert_eq!(post("/v1/ledgers/thaw", &thaw).await.unwrap().status(), 200);
     let retry = post("/v1/held/retry", "").await.unwrap();
     assert_eq!(retry.json::<Value>().await.unwrap(), json!({ "tried": 2, "admitted": 1, "held": 1 }));
-    for bad in ["{}", r#"{"lane":"tax.example/clearance/1","reason":" "}"#, r#"{"lane":"x","reason":"y"}"#, "[[[[[[[[[["] {
+    for bad in
+        ["{}", r#"{"lane":"tax.example/clearance/1","reason":" "}"#, r#"{"lane":"x","reason":"y"}"#, "[[[[[[[[[["]
+    {
         assert_eq!(problem(post("/v1/lanes/thaw", bad).await.unwrap()).await.1, "malformed-request", "{bad}");
     }
     let large = format!(r#"{{"lane":"tax.example/clearance/1","reason":"{}"}}"#, "x".repeat(70_000));

@@ -108,7 +108,9 @@ async fn too_many_and_too_long_headers_are_refused() {
 async fn an_old_connection_is_drained() {
     let world = World::with(Limits { connection_age: Duration::from_millis(100), ..Limits::default() }).await;
     let mut old = connected(&world, &[b"http/1.1"]).await;
-    old.write_all(b"GET /v1/peers HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a-reader's-token\r\n\r\n").await.unwrap();
+    old.write_all(b"GET /v1/peers HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a-reader's-token\r\n\r\n")
+        .await
+        .unwrap();
     let answer = rest(&mut old).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }

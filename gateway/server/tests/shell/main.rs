@@ -1,5 +1,13 @@
 //! The listeners over real sockets, with certificates made here and a gateway that is not one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests state facts; helpers that no test attribute marks may stop too"
+)]
+
 mod applications;
 mod connections;
 mod monitoring;

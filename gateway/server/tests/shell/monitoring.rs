@@ -50,7 +50,8 @@ fn well_formed(text: &str) {
 }
 
 fn promtool(text: &str) {
-    let child = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let child =
+        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut child) = child else {
         println!("skipped: promtool is not installed");
         return;

@@ -30,8 +30,15 @@ async fn a_client_with_an_expired_certificate_is_refused() {
 #[tokio::test]
 async fn a_client_with_another_departments_authority_is_refused() {
     let world = World::new().await;
-    let forged = Authority::new().leaf(&["urn:hufu:relayer:city-1"], 2040);
-    refused(&world, client(&world.authority, Some(&forged)), "certificate-of-another-authority").await;
+    let foreign = Authority::new("Tax office").leaf(&["urn:hufu:relayer:city-1"], 2040);
+    refused(&world, client(&world.authority, Some(&foreign)), "certificate-of-another-authority").await;
+}
+
+#[tokio::test]
+async fn a_client_with_an_authority_that_only_bears_the_right_name_is_refused() {
+    let world = World::new().await;
+    let forged = Authority::new("Land registry").leaf(&["urn:hufu:relayer:city-1"], 2040);
+    refused(&world, client(&world.authority, Some(&forged)), "certificate-invalid").await;
 }
 
 #[tokio::test]
@@ -74,7 +81,9 @@ async fn lanes_are_those_that_the_peer_may_read() {
 async fn a_lane_that_is_not_bound_is_refused_for_reading_and_for_writing() {
     let world = World::new().await;
     let peer = world.as_relayer();
-    for path in ["/v1/lanes/private/1/checkpoint", "/v1/lanes/private/1/pages?from=0", "/v1/lanes/unheard-of/1/checkpoint"] {
+    for path in
+        ["/v1/lanes/private/1/checkpoint", "/v1/lanes/private/1/pages?from=0", "/v1/lanes/unheard-of/1/checkpoint"]
+    {
         let (status, code, body) = problem(peer.get(world.peers(path)).send().await.unwrap()).await;
         assert_eq!((status, code.as_str()), (403, "lane-not-bound"), "{path}");
         assert!(body["lane"].as_str().unwrap().starts_with("land.example/"), "{body}");
@@ -100,7 +109,9 @@ async fn reading_a_lane() {
     assert_eq!(note.text().await.unwrap(), "land.example/rights/1\n7\n");
     let page = peer.get(world.peers("/v1/lanes/rights/1/pages?from=2&limit=99999&seen=1")).send().await.unwrap();
     assert_eq!(page.json::<Value>().await.unwrap(), json!({ "from": 2, "limit": 4096 }));
-    for path in ["/v1/lanes/rights/1/pages", "/v1/lanes/rights/1/pages?from=-1", "/v1/lanes/rights/1/pages?from=1&form=2"] {
+    for path in
+        ["/v1/lanes/rights/1/pages", "/v1/lanes/rights/1/pages?from=-1", "/v1/lanes/rights/1/pages?from=1&form=2"]
+    {
         let answer = peer.get(world.peers(path)).send().await.unwrap();
         assert_eq!(problem(answer).await.1, "malformed-request", "{path}");
     }
@@ -134,13 +145,15 @@ async fn a_relayer_asks_and_delivers() {
     assert_eq!(ledgers.json::<Value>().await.unwrap(), expected, "the other ledger is not this peer's");
     let updates = peer.post(world.peers(&format!("/v1/inbox/ledgers/{LEDGER}/updates"))).body("{}");
     assert_eq!(updates.send().await.unwrap().json::<Value>().await.unwrap()["wants"], 10);
+    let entry = format!("{}==", "A".repeat(86));
     let page = json!({
-        "page": 1, "lane": "tax.example/clearance/1", "from": 3, "entries": "", "opened": [], "blocks": [],
+        "page": 1, "lane": "tax.example/clearance/1", "from": 3, "entries": entry, "opened": [], "blocks": [],
         "documents": [], "checkpoint": "note", "join": [],
     });
     let posted = peer.post(world.peers("/v1/inbox/tax.example/clearance/1/pages")).body(page.to_string());
     let posted = posted.send().await.unwrap();
     let (status, text) = (posted.status(), posted.text().await.unwrap());
+    assert_eq!(status, 200, "{text}");
     let call = format!("page of tax.example/clearance/1 by urn:hufu:relayer:city-1, {} bytes", page.to_string().len());
     assert!(world.fake.seen(&call), "{status}: {text}");
 }

@@ -18,6 +18,7 @@ rules:
   - when: [{path: /event, equals: Never}]
     set:
       /key: {path: /args/number}
+      /issuer/uscc: {path: /args/issuer}
     unmapped: drop
 "#;
 
@@ -34,7 +35,7 @@ fn secret(path: &Path, text: &str) {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let authority = Authority::new();
+    let authority = Authority::new("Land registry");
     let leaf = authority.leaf(&["urn:hufu:gateway:land.example"], 2040);
     install(folder.path(), &leaf);
     fs::write(at("authorities.pem"), &authority.pem).unwrap();
@@ -43,7 +44,7 @@ fn folder() -> tempfile::TempDir {
     fs::create_dir(at("schemas")).unwrap();
     secret(&at("log.key"), &"11".repeat(32));
     for lane in ["rights", "private"] {
-        fs::write(at(&format!("{lane}.yaml")), mapping()).unwrap();
+        fs::write(at(&format!("{lane}.yaml")), MAPPING).unwrap();
         secret(&at(&format!("{lane}.tag")), &format!("{}\n", "22".repeat(32)));
     }
     fs::write(at("gateway.toml"), config_text()).unwrap();
@@ -53,10 +54,6 @@ fn folder() -> tempfile::TempDir {
 fn install(folder: &Path, leaf: &Leaf) {
     fs::write(folder.join("gateway.pem"), &leaf.pem).unwrap();
     secret(&folder.join("gateway.key"), &leaf.key_pem);
-}
-
-fn mapping() -> String {
-    MAPPING.to_owned()
 }
 
 fn policy() -> String {
@@ -147,13 +144,13 @@ fn keys_that_are_none_are_refused_without_repeating_them() {
 
 #[test]
 fn certificates_that_cannot_serve_are_refused() {
-    let other = Authority::new().leaf(&[], 2040);
+    let other = Authority::new("Land registry").leaf(&[], 2040);
     let folder = folder();
     secret(&folder.path().join("gateway.key"), &other.key_pem);
     only(folder.path(), "cannot be used with the key");
     secret(&folder.path().join("gateway.key"), "not PEM");
     only(folder.path(), "private key in PEM");
-    install(folder.path(), &Authority::new().leaf(&[], 2021));
+    install(folder.path(), &Authority::new("Land registry").leaf(&[], 2021));
     only(folder.path(), "valid from 2020-01-01T00:00:00Z until 2021-01-01T00:00:00Z");
     install(folder.path(), &other);
     fs::write(folder.path().join("authorities.pem"), "nothing").unwrap();

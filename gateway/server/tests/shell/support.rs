@@ -16,23 +16,25 @@ use hufu_gateway_server::telemetry::Metrics;
 use hufu_schemas_core::limits::PageLimits;
 use hufu_schemas_core::page::Page;
 use hufu_schemas_core::{Digest, Height, LaneId, LedgerId, RecordId};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-pub const LEDGER: &str = "sim:00000000000000000000000000000000";
-pub const OTHER_LEDGER: &str = "sim:11111111111111111111111111111111";
-pub const READER: &str = "a-reader's-token";
-pub const OPERATOR: &str = "an-operator's-token";
+pub(crate) const LEDGER: &str = "sim:00000000000000000000000000000000";
+pub(crate) const OTHER_LEDGER: &str = "sim:11111111111111111111111111111111";
+pub(crate) const READER: &str = "a-reader's-token";
+pub(crate) const OPERATOR: &str = "an-operator's-token";
 
 /// How long anything may take before a test says what it waited for.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Waits until `is_so`, or says what it waited for.
-pub async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} for: {what}");
@@ -41,7 +43,7 @@ pub async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// `future`, or what it was.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited {DEADLINE:?} for: {what}"),
@@ -50,23 +52,24 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 // Certificates.
 
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub certificate: CertificateDer<'static>,
-    pub pem: String,
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) pem: String,
 }
 
-pub struct Leaf {
-    pub chain: Vec<CertificateDer<'static>>,
-    pub key: PrivateKeyDer<'static>,
-    pub pem: String,
-    pub key_pem: String,
+pub(crate) struct Leaf {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+    pub(crate) pem: String,
+    pub(crate) key_pem: String,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let certificate = params.self_signed(&key).unwrap();
@@ -74,7 +77,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate: der, pem }
     }
 
-    pub fn leaf(&self, uris: &[&str], until_year: i32) -> Leaf {
+    pub(crate) fn leaf(&self, uris: &[&str], until_year: i32) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.subject_alt_names.extend(uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())));
@@ -91,7 +94,7 @@ impl Authority {
 }
 
 /// A client of `authority`'s servers, with a certificate or without one.
-pub fn client_config(authority: &Authority, leaf: Option<&Leaf>, alpn: &[&[u8]]) -> ClientConfig {
+pub(crate) fn client_config(authority: &Authority, leaf: Option<&Leaf>, alpn: &[&[u8]]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate.clone()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -106,7 +109,7 @@ pub fn client_config(authority: &Authority, leaf: Option<&Leaf>, alpn: &[&[u8]])
     config
 }
 
-pub fn client(authority: &Authority, leaf: Option<&Leaf>) -> reqwest::Client {
+pub(crate) fn client(authority: &Authority, leaf: Option<&Leaf>) -> reqwest::Client {
     // reqwest looks for a provider of its own even where it is given a finished configuration.
     let _ = aws_lc_rs::default_provider().install_default();
     let config = client_config(authority, leaf, &[b"h2", b"http/1.1"]);
@@ -117,20 +120,20 @@ pub fn client(authority: &Authority, leaf: Option<&Leaf>) -> reqwest::Client {
 
 /// Answers what a gateway would, from a list of events and a few switches.
 #[derive(Default)]
-pub struct Fake {
-    pub events: Mutex<Vec<Event>>,
-    pub more: Notify,
+pub(crate) struct Fake {
+    pub(crate) events: Mutex<Vec<Event>>,
+    pub(crate) more: Notify,
     /// Requests that are inside `status` now.
-    pub inside: AtomicUsize,
+    pub(crate) inside: AtomicUsize,
     /// Lets one request leave `status`.
-    pub go_on: Notify,
-    pub calls: Mutex<Vec<String>>,
+    pub(crate) go_on: Notify,
+    pub(crate) calls: Mutex<Vec<String>>,
     /// Instead of a finite list: events without end, of this many bytes.
-    pub flood: Mutex<Option<usize>>,
+    pub(crate) flood: Mutex<Option<usize>>,
 }
 
 impl Fake {
-    pub fn push(&self, offset: u64, record_type: &str) {
+    pub(crate) fn push(&self, offset: u64, record_type: &str) {
         let cloud_event = json!({ "specversion": "1.0", "id": format!("urn:grec:{offset}"), "type": record_type });
         self.events.lock().unwrap().push(Event { offset, cloud_event });
         self.more.notify_waiters();
@@ -140,18 +143,28 @@ impl Fake {
         self.calls.lock().unwrap().push(what);
     }
 
-    pub fn seen(&self, what: &str) -> bool {
+    pub(crate) fn seen(&self, what: &str) -> bool {
         self.calls.lock().unwrap().iter().any(|call| call == what)
     }
 }
 
-pub fn lane(text: &str) -> LaneId {
+pub(crate) fn lane(text: &str) -> LaneId {
     LaneId::parse(text).unwrap()
 }
 
 fn info(text: &str, role: LaneRole) -> LaneInfo {
     let (size, checkpoint) = (7, 7);
-    LaneInfo { lane: lane(text), role, ledger: None, size, checkpoint, checkpoint_time: None, frozen: None }
+    let definitions = Vec::new();
+    LaneInfo {
+        lane: lane(text),
+        role,
+        ledger: None,
+        definitions,
+        size,
+        checkpoint,
+        checkpoint_time: None,
+        frozen: None,
+    }
 }
 
 #[async_trait]
@@ -196,7 +209,7 @@ impl Backend for Fake {
         Page::parse(&bytes, &PageLimits::DEFAULT).map_err(|fault| {
             Problem::new(ProblemCode::Refused(fault.reason()), fault.to_string()).of_lane(lane).at_leaf(3)
         })?;
-        Ok(PageReceipt { size: 4, admitted: 1, held: 0, sealed: 0, known: 0, waiting: None })
+        Ok(PageReceipt { size: 4, admitted: 1, held: 0, sealed: 0, known: 0, waiting: None, faults: Vec::new() })
     }
 
     async fn inbox_ledgers(&self) -> Answer<Vec<LedgerWant>> {
@@ -226,7 +239,13 @@ impl Backend for Fake {
         Ok(Bytes::from_static(b"{}"))
     }
 
-    async fn next_events(&self, filter: &EventFilter, after: Option<u64>, limit: usize, wait: Duration) -> Answer<EventBatch> {
+    async fn next_events(
+        &self,
+        filter: &EventFilter,
+        after: Option<u64>,
+        limit: usize,
+        wait: Duration,
+    ) -> Answer<EventBatch> {
         if let Some(bytes) = *self.flood.lock().unwrap() {
             let offset = after.map_or(0, |after| after + 1);
             let cloud_event = json!({ "padding": "x".repeat(bytes) });
@@ -237,11 +256,17 @@ impl Backend for Fake {
             let more = self.more.notified();
             let fresh: Vec<Event> = {
                 let events = self.events.lock().unwrap();
-                events.iter().filter(|event| after.is_none_or(|after| event.offset > after)).take(limit).cloned().collect()
+                events
+                    .iter()
+                    .filter(|event| after.is_none_or(|after| event.offset > after))
+                    .take(limit)
+                    .cloned()
+                    .collect()
             };
             if let Some(last) = fresh.last() {
                 let scanned = Some(last.offset);
-                let wanted = |event: &Event| filter.record_type.as_deref().is_none_or(|it| event.cloud_event["type"] == it);
+                let wanted =
+                    |event: &Event| filter.record_type.as_deref().is_none_or(|it| event.cloud_event["type"] == it);
                 return Ok(EventBatch { events: fresh.into_iter().filter(wanted).collect(), scanned });
             }
             if tokio::time::timeout_at(deadline.into(), more).await.is_err() {
@@ -303,25 +328,25 @@ impl Backend for Fake {
 
 // The shell.
 
-pub struct World {
-    pub authority: Authority,
-    pub relayer: Leaf,
-    pub fake: Arc<Fake>,
-    pub metrics: Metrics,
-    pub server: Server,
+pub(crate) struct World {
+    pub(crate) authority: Authority,
+    pub(crate) relayer: Leaf,
+    pub(crate) fake: Arc<Fake>,
+    pub(crate) metrics: Metrics,
+    pub(crate) server: Server,
 }
 
-pub const RELAYER: &str = "urn:hufu:relayer:city-1";
+pub(crate) const RELAYER: &str = "urn:hufu:relayer:city-1";
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Limits::default()).await
     }
 
     /// A gateway `land.example` with lanes `rights` and `private`; the relayer may read the first, deliver
     /// `tax.example/clearance/1` and one ledger.
-    pub async fn with(limits: Limits) -> Self {
-        let authority = Authority::new();
+    pub(crate) async fn with(limits: Limits) -> Self {
+        let authority = Authority::new("Land registry");
         let relayer = authority.leaf(&[RELAYER], 2040);
         let own = authority.leaf(&["urn:hufu:gateway:land.example"], 2040);
         let tls = TlsMaterials {
@@ -336,40 +361,40 @@ impl World {
         Self { authority, relayer, fake, metrics, server }
     }
 
-    pub fn peers(&self, path: &str) -> String {
+    pub(crate) fn peers(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.server.addresses().peers.port())
     }
 
-    pub fn applications_address(&self) -> SocketAddr {
+    pub(crate) fn applications_address(&self) -> SocketAddr {
         self.server.addresses().applications.unwrap()
     }
 
-    pub fn applications(&self, path: &str) -> String {
+    pub(crate) fn applications(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.applications_address().port())
     }
 
-    pub fn monitoring(&self, path: &str) -> String {
+    pub(crate) fn monitoring(&self, path: &str) -> String {
         format!("http://{}{path}", self.server.addresses().monitoring.unwrap())
     }
 
-    pub fn as_relayer(&self) -> reqwest::Client {
+    pub(crate) fn as_relayer(&self) -> reqwest::Client {
         client(&self.authority, Some(&self.relayer))
     }
 
-    pub fn as_peer(&self, uris: &[&str]) -> reqwest::Client {
+    pub(crate) fn as_peer(&self, uris: &[&str]) -> reqwest::Client {
         client(&self.authority, Some(&self.authority.leaf(uris, 2040)))
     }
 
-    pub fn as_application(&self) -> reqwest::Client {
+    pub(crate) fn as_application(&self) -> reqwest::Client {
         client(&self.authority, None)
     }
 
-    pub fn rejections(&self, place: &str, reason: &str) -> u64 {
+    pub(crate) fn rejections(&self, place: &str, reason: &str) -> u64 {
         self.metrics.rejections.with_label_values(&[place, reason]).get()
     }
 }
 
-pub fn config_text() -> String {
+pub(crate) fn config_text() -> String {
     let (reader, operator) = (Digest::of(READER.as_bytes()), Digest::of(OPERATOR.as_bytes()));
     let lane = |name: &str| {
         format!(
@@ -426,7 +451,7 @@ scopes = ["operate"]
 }
 
 /// Status, code and whole body of a problem; everything that every problem has is checked.
-pub async fn problem(response: reqwest::Response) -> (u16, String, Value) {
+pub(crate) async fn problem(response: reqwest::Response) -> (u16, String, Value) {
     let status = response.status().as_u16();
     assert_eq!(response.headers()["content-type"], "application/problem+json", "status {status}");
     let body: Value = response.json().await.unwrap();
