@@ -30,6 +30,8 @@ use crate::{families, feed};
 
 /// How often the policy file is looked at.
 const POLICY_EVERY: Duration = Duration::from_secs(1);
+/// How often the database's health is looked at.
+const HEALTH_EVERY: Duration = Duration::from_secs(1);
 /// How often a ledger's nodes are asked when they had nothing new, unless the source says otherwise.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -240,6 +242,21 @@ impl Assembled {
         }
         tasks.spawn(Arc::clone(gateway).watch_policy(stop.clone()));
         tasks.spawn(feed::observe_often(Arc::clone(gateway), stop.clone()));
+    }
+
+    /// Ends when the database can no longer be written: the process must stop and recover from the file.
+    pub async fn store_failed(&self) -> StoreError {
+        loop {
+            if let Err(fault) = self.gateway.store.health() {
+                return fault;
+            }
+            tokio::time::sleep(HEALTH_EVERY).await;
+        }
+    }
+
+    /// Writes what is left and closes the database. The last call on a gateway.
+    pub async fn close(self) {
+        self.gateway.store.close().await;
     }
 
     /// The definitions of the lanes this gateway publishes.

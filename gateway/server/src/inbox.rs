@@ -331,7 +331,11 @@ impl Gateway {
             Ok(Advance::Moved(_) | Advance::Stands(_)) => {}
             Ok(Advance::NotYet(shortfall)) => info!(%ledger, "an update waits: {shortfall}"),
             Ok(Advance::Refused(rejection)) => {
-                let problem = self.refuse_update(ledger, rejection.reason(), &format!("expected {}, got {}", rejection.expected(), rejection.got()));
+                let problem = self.refuse_update(
+                    ledger,
+                    rejection.reason(),
+                    &format!("expected {}, got {}", rejection.expected(), rejection.got()),
+                );
                 let problem = problem.between(rejection.expected(), rejection.got());
                 return Err(match rejection.height() {
                     Some(height) => problem.at_height(height),

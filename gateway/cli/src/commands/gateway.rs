@@ -93,7 +93,10 @@ async fn serve(args: &Args, config: GatewayConfig, out: &Output) -> anyhow::Resu
     assembled.start(&tasks, &stop);
     announce(&config, server.addresses(), out)?;
 
-    running::asked_to_stop().await;
+    let failed = tokio::select! {
+        () = running::asked_to_stop() => None,
+        fault = assembled.store_failed() => Some(fault),
+    };
     tracing::info!("going down: running requests are finished first; a second signal ends at once");
     tokio::spawn(async {
         running::asked_to_stop().await;
@@ -103,8 +106,15 @@ async fn serve(args: &Args, config: GatewayConfig, out: &Output) -> anyhow::Resu
     stop.cancel();
     tasks.close();
     let finished = tokio::time::timeout(LAST_STEPS, tasks.wait()).await.is_ok();
+    assembled.close().await;
     tracing::info!(drained, finished, "down");
-    Ok(())
+    match failed {
+        // After a failed write nothing that is in memory can be believed; the next start recovers from the file.
+        Some(fault) => {
+            Err(anyhow::Error::new(fault).context("the database cannot be written: mend the disk and start again"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// One line of JSON, with or without `--json`: whoever starts a gateway learns its ports from it.

@@ -29,7 +29,9 @@ pub(super) async fn measured(State(shell): State<Shell>, request: Request, next:
     metrics.http_requests.with_label_values(&[listener, route, status.as_str()]).inc();
     metrics.http_request_duration.with_label_values(&[listener, route]).observe(started.elapsed().as_secs_f64());
     // What was verified and refused is counted where it was verified, as `page` or `ledger`.
-    if let Some(code) = response.extensions().get::<ProblemCode>().filter(|code| !matches!(code, ProblemCode::Refused(_))) {
+    if let Some(code) =
+        response.extensions().get::<ProblemCode>().filter(|code| !matches!(code, ProblemCode::Refused(_)))
+    {
         metrics.reject("http", code.as_str());
     }
     response

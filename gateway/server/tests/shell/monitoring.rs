@@ -3,12 +3,12 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::support::{READER, World, problem};
+use crate::support::{READER, World, plain_client, problem};
 
 #[tokio::test]
 async fn metrics_are_read_by_prometheus_rules() {
     let world = World::new().await;
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = plain_client();
     let application = world.as_application();
     for token in [READER, "wrong"] {
         application.get(world.applications("/v1/peers?a=b")).bearer_auth(token).send().await.unwrap();
@@ -64,7 +64,7 @@ fn promtool(text: &str) {
 #[tokio::test]
 async fn health_is_said_and_readiness_has_its_reason() {
     let world = World::new().await;
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = plain_client();
     let get = async |path: &str| {
         let answer = client.get(world.monitoring(path)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())

@@ -110,10 +110,19 @@ pub(crate) fn client_config(authority: &Authority, leaf: Option<&Leaf>, alpn: &[
 }
 
 pub(crate) fn client(authority: &Authority, leaf: Option<&Leaf>) -> reqwest::Client {
-    // reqwest looks for a provider of its own even where it is given a finished configuration.
-    let _ = aws_lc_rs::default_provider().install_default();
     let config = client_config(authority, leaf, &[b"h2", b"http/1.1"]);
-    reqwest::Client::builder().no_proxy().use_preconfigured_tls(config).build().unwrap()
+    builder().use_preconfigured_tls(config).build().unwrap()
+}
+
+/// A client of the monitoring listener.
+pub(crate) fn plain_client() -> reqwest::Client {
+    builder().build().unwrap()
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    // reqwest looks for the process' provider even where it needs none; the second to install it changes nothing.
+    let _ = aws_lc_rs::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
 }
 
 // The fake gateway.

@@ -169,8 +169,8 @@ async fn dropped_leaf(stage: &Stage, notary: &Department, page: &Value, story: &
         .filter(|leaf| leaf.get("index").and_then(Value::as_u64) != Some(from))
         .map(|leaf| {
             let mut leaf = leaf.clone();
-            if let Some(index) = leaf.get("index").and_then(Value::as_u64) {
-                leaf["index"] = json!(index - 1);
+            if let Some(index) = leaf.get_mut("index") {
+                *index = json!(index.as_u64().unwrap_or(1) - 1);
             }
             leaf
         })

@@ -76,7 +76,6 @@ pub(super) struct Department {
     pub(super) contract: [u8; 20],
     pub(super) ledger: LedgerId,
     pub(super) dir: PathBuf,
-    pub(super) token: String,
     pub(super) operator: String,
     pub(super) log_seed: [u8; 32],
     /// Filled in once the gateway listens.
@@ -119,7 +118,6 @@ impl Department {
             contract,
             ledger,
             dir,
-            token: read,
             operator,
             log_seed,
             peers: String::new(),

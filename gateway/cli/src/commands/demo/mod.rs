@@ -83,7 +83,7 @@ impl Drop for Folder {
 }
 
 /// Everything that stands on the stage.
-pub(super) struct Stage {
+struct Stage {
     departments: Vec<Department>,
     application: Wire,
     courier: Wire,
@@ -267,7 +267,7 @@ async fn honest_records(stage: &Stage, story: &mut Story<'_>) -> anyhow::Result<
 }
 
 /// Waits until `receiver` holds `count` records of `origin`'s lane, and says how they are believed.
-pub(super) async fn arrives(
+async fn arrives(
     stage: &Stage,
     story: &mut Story<'_>,
     origin: &Department,
@@ -407,7 +407,7 @@ async fn look_around(stage: &Stage, story: &mut Story<'_>) -> anyhow::Result<()>
 }
 
 /// Asks again until there is an answer; says what it waited for when there is none.
-pub(super) async fn wait_for<T, F>(what: &str, mut ask: impl FnMut() -> F) -> anyhow::Result<T>
+async fn wait_for<T, F>(what: &str, mut ask: impl FnMut() -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<Option<T>>>,
 {
