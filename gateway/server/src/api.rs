@@ -54,7 +54,13 @@ impl Gateway {
         Ok(LedgerWant { ledger: client.ledger().clone(), wants, frozen: frozen.is_some(), expired })
     }
 
+    /// Steps from a height on, once the first of them is final here. What stands above it travels along, since it is
+    /// what makes it final; alone it would move nobody, and its courier would be back at once with the same question.
     async fn steps_from(&self, ledger: &LedgerId, query: UpdatesQuery) -> Answer<Option<Bytes>> {
+        let head = self.store.head(ledger).await.map_err(|fault| self.problem(fault))?;
+        if head.and_then(|row| row.final_to).is_none_or(|settled| settled < query.from) {
+            return Ok(None);
+        }
         let steps = self
             .store
             .steps(ledger, query.from, u32::try_from(query.limit).unwrap_or(u32::MAX))
