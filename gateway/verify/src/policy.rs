@@ -415,13 +415,13 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_their_line() {
         for (from, to, line, words) in [
-            ("issuers = ", "isuers = ", 14, "isuers"),
-            ("land.example/rights/1", "land.example/rights", 12, "lane"),
-            ("land.example/rights/1", "tax.example/rights/1", 12, "no [[peer]]"),
+            ("issuers = ", "isuers = ", 15, "isuers"),
+            ("land.example/rights/1", "land.example/rights", 13, "lane"),
+            ("land.example/rights/1", "tax.example/rights/1", 13, "no [[peer]]"),
             ("sim:00", "evm:00", 4, "anchor.family"),
             ("land.example+", "lend.example+", 10, "key id"),
             ("policy = 1", "policy = 2", 1, "policy = 1"),
-            ("types = [\"property-right\"]", "types = []", 12, "types"),
+            ("types = [\"property-right\"]", "types = []", 13, "types"),
         ] {
             let fault = TrustPolicy::parse("policy.toml", &policy().replace(from, to)).unwrap_err();
             assert!(fault.message.contains(words), "{fault}");
