@@ -8,11 +8,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 #![allow(clippy::print_stdout, reason = "which process was killed and how long things took is what a reader comes for")]
 
+mod city;
 mod clique;
+mod departments;
 mod geth;
 mod guard;
 mod node;
 mod ports;
+mod program;
 mod registry;
 mod rpc;
+mod samples;
 mod wait;

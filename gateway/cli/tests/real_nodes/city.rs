@@ -1,0 +1,268 @@
+//! Two departments and a courier between them, set up by an operator's own commands in a temporary folder.
+//!
+//! `registry.example` reads the ledger and publishes two lanes; `police.example` reads no ledger itself: headers and
+//! pages come to it by the relayer alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hufu_schemas_core::LedgerId;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::geth::{CHAIN_ID, CliqueNetwork};
+use crate::ports;
+use crate::program::{Program, Subscriber, hufu, text};
+use crate::samples::ISSUER;
+use crate::wait::until;
+
+const ORIGIN: &str = "registry.example";
+const RECEIVER: &str = "police.example";
+/// The relayer of the trial certificates that `hufu init` makes.
+const RELAYER: &str = "trial";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A lane of the origin: its id, the record type, its mapping and the contract that stands in there.
+const LANES: [(&str, &str, &str, &str); 2] = [
+    ("certificates", "e-certificate", "certificate", "0x0000000000000000000000000000000000000c01"),
+    ("property-rights", "property-right", "property-right", "0x0000000000000000000000000000000000000c02"),
+];
+
+/// Both gateways and the relayer. Nothing runs until it is started.
+#[derive(Debug)]
+pub(crate) struct City {
+    /// Publishes.
+    pub(crate) origin: Program,
+    /// Takes in.
+    pub(crate) receiver: Program,
+    /// Carries.
+    pub(crate) relayer: Program,
+    origin_office: Office,
+    receiver_office: Office,
+    authorities: PathBuf,
+    folder: TempDir,
+}
+
+/// One gateway's folder, ports and keys.
+#[derive(Debug)]
+struct Office {
+    dir: PathBuf,
+    peers: u16,
+    applications: u16,
+    vkey: String,
+    /// What the configuration holds of the token in `operator.token`.
+    token_digest: String,
+}
+
+impl City {
+    /// Makes the folders, keys and configurations. The origin reads every node of the network.
+    pub(crate) async fn found(network: &CliqueNetwork, contract: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("hufu-city.").tempdir().unwrap();
+        let root = folder.path();
+        let origin_office = Office::found(root, ORIGIN).await;
+        let receiver_office = Office::found(root, RECEIVER).await;
+
+        // Each trial authority is of one gateway: both are believed by all.
+        let authorities = root.join("authorities.pem");
+        let authority = |office: &Office| fs::read_to_string(office.dir.join("tls/trial-ca.pem")).unwrap();
+        fs::write(&authorities, authority(&origin_office) + &authority(&receiver_office)).unwrap();
+
+        let ledger = Ledger::of(network);
+        origin_office.write_origin(&ledger, contract).await;
+        receiver_office.write_receiver(&ledger, &origin_office.vkey);
+        let relayer = write_relayer(root, &origin_office, &receiver_office);
+        Self {
+            origin: Program::gateway(ORIGIN, origin_office.dir.join("gateway.toml")),
+            receiver: Program::gateway(RECEIVER, receiver_office.dir.join("gateway.toml")),
+            relayer: Program::relayer(RELAYER, relayer),
+            origin_office,
+            receiver_office,
+            authorities,
+            folder,
+        }
+    }
+
+    /// Starts the origin, pins what it publishes in the receiver's policy, then starts the receiver and the relayer:
+    /// whoever asks finds what it asks for.
+    pub(crate) async fn open(&self) {
+        self.start(&self.origin).await;
+        let lanes = until("the origin to define its lanes", PATIENCE, async || {
+            let lanes = self.lanes(&self.origin_office).await;
+            let defined = lanes.iter().filter(|lane| lane["definitions"][0].is_string()).count();
+            if defined == LANES.len() { Ok(lanes) } else { Err(format!("{defined} of {}", LANES.len())) }
+        })
+        .await;
+        let policy = self.receiver_office.dir.join("policy.toml");
+        for lane in &lanes {
+            let (id, definition) = (lane["lane"].as_str().unwrap(), lane["definitions"][0].as_str().unwrap());
+            hufu(&["lane", "accept", id, definition, "--policy", text(&policy)]).await;
+        }
+        self.start(&self.receiver).await;
+        self.start(&self.relayer).await;
+    }
+
+    async fn start(&self, program: &Program) {
+        let pid = program.start().await;
+        println!("departments: {} is process {pid}", program.name());
+    }
+
+    /// Subscribes at the receiver.
+    pub(crate) fn subscribe(&self) -> Subscriber {
+        let (url, token) = (self.receiver_office.url(), self.receiver_office.dir.join("operator.token"));
+        Subscriber::start(&url, &self.authorities, &token, &self.folder.path().join("subscriber.log"))
+    }
+
+    /// Times that the subscriber lost the gateway, by its own words.
+    pub(crate) fn reconnects(&self) -> usize {
+        let log = fs::read_to_string(self.folder.path().join("subscriber.log")).unwrap();
+        log.lines().filter(|line| line.contains("trying again")).count()
+    }
+
+    /// Waits until the receiver has every leaf of both lanes, and returns their sizes. Nothing is held then.
+    pub(crate) async fn settled(&self) -> Vec<(String, u64)> {
+        let sizes = |lanes: &[Value]| -> Vec<(String, u64)> {
+            let size = |lane: &Value| (lane["lane"].as_str().unwrap().to_owned(), lane["size"].as_u64().unwrap());
+            lanes.iter().map(size).collect()
+        };
+        let settled = until("the receiver to have every leaf", PATIENCE, async || {
+            let mut published = sizes(&self.lanes(&self.origin_office).await);
+            let mut taken = sizes(&self.lanes(&self.receiver_office).await);
+            published.sort();
+            taken.sort();
+            if published == taken { Ok(taken) } else { Err(format!("{taken:?} of {published:?}")) }
+        })
+        .await;
+        let held = self.ask(&self.receiver_office, &["held", "list"]).await;
+        assert_eq!(held["held"].as_array().map(Vec::len), Some(0), "{held}");
+        settled
+    }
+
+    async fn lanes(&self, office: &Office) -> Vec<Value> {
+        self.ask(office, &["lane", "list"]).await["lanes"].as_array().unwrap().clone()
+    }
+
+    async fn ask(&self, office: &Office, command: &[&str]) -> Value {
+        let (url, token) = (office.url(), office.dir.join("operator.token"));
+        let access = ["--url", &url, "--ca", text(&self.authorities), "--token-file", text(&token)];
+        hufu(&[command, &access].concat()).await
+    }
+}
+
+impl Drop for City {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.folder.path().join("subscriber.log")).unwrap_or_default();
+            println!("--- the subscriber said\n{log}");
+        }
+    }
+}
+
+impl Office {
+    async fn found(root: &Path, name: &str) -> Self {
+        let dir = root.join(name);
+        let made = hufu(&["init", text(&dir), "--name", name]).await;
+        let token = dir.join("operator.token");
+        let token = hufu(&["key", "new", "--kind", "token", "--out", text(&token)]).await;
+        Self {
+            dir,
+            // Named here and not left to chance: the relayer's configuration must hold after a restart.
+            peers: ports::free(),
+            applications: ports::free(),
+            vkey: made["vkey"].as_str().unwrap().to_owned(),
+            token_digest: token["token_sha256"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.applications)
+    }
+
+    async fn write_origin(&self, ledger: &Ledger, contract: &str) {
+        let mut config = self.config(ORIGIN, "read_lanes = [\"*\"]");
+        config += &format!("\n[[ledger]]\nid = \"{}\"\n[ledger.source]\nfamily = \"evm\"\nnodes = [\n", ledger.id);
+        for (index, url) in ledger.nodes.iter().enumerate() {
+            config += &format!("    {{ name = \"node-{index}\", url = \"{url}\" }},\n");
+        }
+        config += "]\n";
+        for (name, _, mapping, placeholder) in LANES {
+            let file = self.dir.join(format!("mappings/{mapping}.yaml"));
+            let text_of_mapping = fs::read_to_string(&file).unwrap();
+            assert!(text_of_mapping.contains(placeholder), "{mapping} has another placeholder");
+            fs::write(&file, text_of_mapping.replace(placeholder, contract)).unwrap();
+            let tag = self.dir.join(format!("keys/{name}.tag"));
+            hufu(&["key", "new", "--kind", "tag", "--out", text(&tag)]).await;
+            config += &format!(
+                "\n[[lane]]\nname = \"{name}\"\nepoch = 1\nledger = \"{}\"\nmapping = \"mappings/{mapping}.yaml\"\n\
+                 tag_key = \"keys/{name}.tag\"\nfrom_height = 1\n",
+                ledger.id
+            );
+        }
+        self.write(&config, &ledger.policy);
+    }
+
+    fn write_receiver(&self, ledger: &Ledger, origin_vkey: &str) {
+        let mut policy = ledger.policy.clone();
+        policy += &format!("\n[[peer]]\ngateway = \"{ORIGIN}\"\norganisation = \"{ISSUER}\"\n");
+        policy += &format!("log_keys = [\"{origin_vkey}\"]\n");
+        for (name, record_type, ..) in LANES {
+            policy += &format!(
+                "\n[[lane]]\nid = \"{ORIGIN}/{name}/1\"\ndefinitions = []\ntypes = [\"{record_type}\"]\n\
+                 issuers = [\"{ISSUER}\"]\nleast_assurance = \"proven\"\nfinality = [\"probabilistic\"]\n"
+            );
+        }
+        self.write(&self.config(RECEIVER, "write_lanes = [\"*\"]\nwrite_ledgers = [\"*\"]"), &policy);
+    }
+
+    fn config(&self, name: &str, relayer_may: &str) -> String {
+        let (peers, applications) = (self.peers, self.applications);
+        let digest = &self.token_digest;
+        format!(
+            "[gateway]\nname = \"{name}\"\ndatabase = \"hufu.db\"\npolicy = \"policy.toml\"\nlog_key = \"keys/log.key\"\n\n\
+             [listen]\npeers = \"127.0.0.1:{peers}\"\napplications = \"127.0.0.1:{applications}\"\n\n\
+             [tls]\ncertificate = \"tls/trial-server.pem\"\nkey = \"tls/trial-server.key\"\n\
+             client_authorities = \"../authorities.pem\"\n\n\
+             [[peer]]\nidentity = \"urn:hufu:relayer:{RELAYER}\"\n{relayer_may}\n\n\
+             [[application]]\nname = \"operator\"\ntoken_sha256 = \"{digest}\"\nscopes = [\"read\", \"operate\"]\n"
+        )
+    }
+
+    /// In place of what `hufu init` left to fill in.
+    fn write(&self, config: &str, policy: &str) {
+        fs::write(self.dir.join("gateway.toml"), config).unwrap();
+        fs::write(self.dir.join("policy.toml"), policy).unwrap();
+    }
+}
+
+/// What both departments know of the ledger.
+struct Ledger {
+    id: LedgerId,
+    nodes: Vec<String>,
+    /// A policy that anchors it and nothing else.
+    policy: String,
+}
+
+impl Ledger {
+    fn of(network: &CliqueNetwork) -> Self {
+        let hash = network.genesis_hash();
+        let genesis: [u8; 32] = hex::decode(hash.trim_start_matches("0x")).unwrap().try_into().unwrap();
+        let id = LedgerId::of_genesis("evm", &genesis).unwrap();
+        let policy = format!(
+            "policy = 1\n\n[[ledger]]\nid = \"{id}\"\nanchor = {{ family = \"evm\", consensus = \"clique\", \
+             chain_id = {CHAIN_ID}, height = 0, hash = \"{hash}\", confirmations = 2 }}\n"
+        );
+        Self { id, nodes: network.urls(), policy }
+    }
+}
+
+fn write_relayer(root: &Path, origin: &Office, receiver: &Office) -> PathBuf {
+    let file = root.join("relayer.toml");
+    let config = format!(
+        "[relayer]\nname = \"{RELAYER}\"\ncertificate = \"{ORIGIN}/tls/trial-relayer.pem\"\n\
+         key = \"{ORIGIN}/tls/trial-relayer.key\"\nauthorities = \"authorities.pem\"\n\n\
+         [[pair]]\norigin = \"https://127.0.0.1:{}\"\ndestination = \"https://127.0.0.1:{}\"\n",
+        origin.peers, receiver.peers
+    );
+    fs::write(&file, config).unwrap();
+    file
+}
