@@ -29,11 +29,15 @@ use crate::admission::{
 };
 use crate::assurance::{Assurance, Completeness};
 use crate::policy::{LanePolicy, TrustPolicy};
-use crate::reader::{Families, LaneReader, ReaderFault};
+use crate::reader::{Families, LaneReader, ReaderFault, named_documents};
 use crate::verified::{Basis, Verified};
 
 /// A checkpoint may be this many seconds ahead of the receiver's clock: two machines kept by NTP differ by less.
 pub const CLOCK_DRIFT_SECONDS: u64 = 120;
+
+/// Definitions of one lane: each is compiled when it comes and stands in the lane's state from then on. An operator
+/// changes a mapping a few times a year; a lane that needs more begins a new epoch.
+pub const MOST_DEFINITIONS: usize = 256;
 
 /// This gateway's trusted view of one ledger, as far as a page needs it.
 #[derive(Clone)]
@@ -293,7 +297,8 @@ pub fn verify(page: &Page, state: &LaneState, context: &PageContext<'_>) -> Resu
 }
 
 /// Tries a held record leaf again: after an operator accepted its definition, or when better evidence came.
-/// `evidence` is the block's, kept or new. `None` when it still waits for headers.
+/// `evidence` is the block's, kept or new. `None` when it still waits: for headers, for a lane or a ledger to be thawed, or
+/// for this gateway's clock to be set right.
 pub fn retry(
     lane: &LaneState,
     index: u64,
@@ -302,6 +307,9 @@ pub fn retry(
     context: &PageContext<'_>,
 ) -> Option<Release> {
     let policy = context.policy.lane(&lane.lane)?;
+    if lane.frozen.is_some() || clock_is_behind(context) {
+        return None;
+    }
     let mut walk = Walk {
         context: &PageContext { bad_evidence: BadEvidence::Hold, ..*context },
         policy,
@@ -324,6 +332,11 @@ pub fn retry(
     Some(Release { lane: lane.lane.clone(), index, outcome, evidence, at: context.now })
 }
 
+/// A clock below what this gateway has already acted at was set back: times cannot be judged by it (decision 9).
+fn clock_is_behind(context: &PageContext<'_>) -> bool {
+    context.now.plus(CLOCK_DRIFT_SECONDS) < context.high_water
+}
+
 /// Everything about the checkpoint that needs no leaf.
 fn admit_checkpoint<'a>(
     page: &Page,
@@ -336,7 +349,7 @@ fn admit_checkpoint<'a>(
     if let Some(reason) = &state.frozen {
         return Err(PageRejection::Frozen { lane: lane.clone(), reason: reason.clone() });
     }
-    if context.now.plus(CLOCK_DRIFT_SECONDS) < context.high_water {
+    if clock_is_behind(context) {
         return Err(PageRejection::ClockBehind { now: context.now, high_water: context.high_water });
     }
     let checkpoint = SignedCheckpoint::parse(&page.checkpoint)?.verify(lane, &peer.log_keys)?;
@@ -438,8 +451,9 @@ struct Walk<'a> {
     documents: &'a [Document],
     after: LaneState,
     readers: Readers,
-    /// Items that match, by definition and block: a block's evidence is verified once for all its leaves.
-    matches: BTreeMap<(Digest, Height), Vec<Proven>>,
+    /// Items that match, by definition and block: a block's evidence is judged once for all its leaves, so that evidence
+    /// that does not close costs no more than evidence that does.
+    matches: BTreeMap<(Digest, Height), Result<Vec<Proven>, Rejection>>,
     leaves: Vec<AdmittedLeaf>,
     kept_documents: Vec<Document>,
     kept_evidence: BTreeMap<Height, KeptEvidence>,
@@ -508,13 +522,25 @@ impl Walk<'_> {
                 return Err(fault(index, "block-already-covered", format!("a height above {covered}"), position));
             }
         }
-        if let Leaf::Covered(it) = statement.leaf()
-            && let Some(covered) = self.after.covered
-            && Some(it.from) != covered.next()
-        {
-            return Err(fault(index, "coverage-gap", format!("blocks from {covered} + 1 on"), it.from));
+        match statement.leaf() {
+            Leaf::Covered(it) => self.require_no_gap(index, it),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Coverage begins where the definition does and goes on without a gap: blocks that nobody speaks for could hide an
+    /// event.
+    fn require_no_gap(&self, index: u64, covered: &Covered) -> Result<(), PageRejection> {
+        let defined = self.after.definition_at(index).map(|known| known.definition.from_height);
+        let expected = match self.after.covered {
+            Some(last) => last.next(),
+            None => defined,
+        };
+        if expected == Some(covered.from) {
+            return Ok(());
+        }
+        let words = expected.map_or_else(|| "no further block".to_owned(), |from| format!("blocks from {from} on"));
+        Err(fault(index, "coverage-gap", words, covered.from))
     }
 
     fn sealed(&self, index: u64) -> Result<LeafOutcome, Stop> {
@@ -529,7 +555,7 @@ impl Walk<'_> {
         match statement.leaf() {
             Leaf::Definition(definition) => self.define(index, definition),
             Leaf::Record(record) => Ok(LeafOutcome::Record(Box::new(self.record(index, record)?))),
-            Leaf::Covered(covered) => self.covered(covered),
+            Leaf::Covered(covered) => self.covered(index, covered),
             Leaf::Skipped(skipped) => self.skipped(index, skipped),
             Leaf::Retract(_) | Leaf::Key(_) => {
                 hold("leaf-kind-absent", format!("this version does not act on {} leaves", statement.leaf().kind()))
@@ -552,20 +578,18 @@ impl Walk<'_> {
         }
     }
 
-    /// Compiles the definition. What it lacks is said by the records under it; a document that did not travel is the
-    /// courier's fault.
+    /// Compiles the definition. A document that did not travel, or not as it is named, is the courier's fault and refuses
+    /// the page. What this build cannot read is said by the records under it; the documents are kept for an update.
     fn define(&mut self, index: u64, definition: &Definition) -> Result<LeafOutcome, Stop> {
-        let digest = definition.digest();
-        let reader =
-            LaneReader::of_definition(definition, self.documents, self.context.families, self.context.registry);
-        let travelled = self.documents.iter().any(|document| document.digest == definition.mapping);
-        match &reader {
-            Err(missing @ (ReaderFault::Mapping { .. } | ReaderFault::Schema { .. })) if !travelled => {
-                return Err(fault(index, "document-missing", "the documents the definition names", missing).into());
-            }
-            Err(_) => {}
-            Ok(reader) => self.kept_documents.extend(reader.documents().iter().cloned()),
+        if self.after.definitions.len() >= MOST_DEFINITIONS {
+            let expected = format!("at most {MOST_DEFINITIONS} definitions in a lane: begin a new epoch");
+            return Err(fault(index, "too-many-definitions", expected, "one more").into());
         }
+        let digest = definition.digest();
+        let documents = named_documents(definition, self.documents, self.context.registry)
+            .map_err(|missing| fault(index, "document-missing", "the documents the definition names", missing))?;
+        let reader = LaneReader::of_definition(definition, &documents, self.context.families, self.context.registry);
+        self.kept_documents.extend(reader.as_ref().map_or(documents, |reader| reader.documents().to_vec()));
         self.readers.insert(digest, reader.map(Arc::new));
         Ok(LeafOutcome::Definition(digest))
     }
@@ -636,54 +660,54 @@ impl Walk<'_> {
         }
         let key = (definition.digest(), position.height);
         if !self.matches.contains_key(&key) {
-            let items = self.matching(index, &block, definition, reader)?;
+            let items = self.matching(&block, definition, reader)?;
             self.matches.insert(key, items);
         }
-        let items = self.matches.get(&key).map(Vec::as_slice).unwrap_or_default();
-        match items.binary_search_by_key(&position, Proven::position).ok().and_then(|at| items.get(at)) {
-            Some(proven) => Ok(proven.clone()),
-            None => hold("event-not-in-block", format!("no event of this lane stands at {position}")),
+        match self.matches.get(&key) {
+            // The wrapper around every family vouches for the order.
+            Some(Ok(items)) => match items.binary_search_by_key(&position, Proven::position).map(|at| items.get(at)) {
+                Ok(Some(proven)) => Ok(proven.clone()),
+                _ => hold("event-not-in-block", format!("no event of this lane stands at {position}")),
+            },
+            Some(Err(fault)) if self.context.bad_evidence == BadEvidence::Refuse => {
+                let (height, fault) = (position.height, fault.clone());
+                Err(PageRejection::Evidence { sequence: index, height, fault }.into())
+            }
+            Some(Err(fault)) => hold("bad-evidence", fault.to_string()),
+            None => hold("bad-evidence", "the block was not judged"),
         }
     }
 
-    /// All items of the block that the lane selects, from the evidence that travelled.
+    /// All items of the block that the lane selects, from the evidence that travelled; or why it does not close.
     fn matching(
         &mut self,
-        index: u64,
         block: &TrustedBlock,
         definition: &Definition,
         reader: &LaneReader,
-    ) -> Result<Vec<Proven>, Stop> {
+    ) -> Result<Result<Vec<Proven>, Rejection>, Stop> {
         let height = block.height();
         let carried = self.evidence.get(&height).copied().filter(|carried| carried.hash == block.hash());
         let Some(snapshot) = self.context.ledgers.get(&definition.ledger) else {
             return hold("ledger-not-anchored", not_anchored(&definition.ledger));
         };
         let bytes = carried.map(|carried| carried.evidence.as_slice());
-        let fault = match snapshot.client.matching(block, reader.selector(), bytes, &mut Budget::for_evidence()) {
+        Ok(match snapshot.client.matching(block, reader.selector(), bytes, &mut Budget::for_evidence()) {
             Outcome::Accept(items) => {
                 self.keep(block, carried);
-                return Ok(items);
+                Ok(items)
             }
             Outcome::NotYet(shortfall) => {
-                Rejection::new("evidence-missing", "the evidence of this block", shortfall.to_string())
+                Err(Rejection::new("evidence-missing", "the evidence of this block", shortfall.to_string()))
             }
-            Outcome::Reject(rejection) => rejection,
-        };
-        match self.context.bad_evidence {
-            BadEvidence::Refuse => Err(PageRejection::Evidence { sequence: index, height, fault }.into()),
-            BadEvidence::Hold => hold("bad-evidence", fault.to_string()),
-        }
+            Outcome::Reject(rejection) => Err(rejection),
+        })
     }
 
     fn keep(&mut self, block: &TrustedBlock, carried: Option<&PageBlock>) {
         let Some(carried) = carried else { return };
-        self.kept_evidence.entry(block.height()).or_insert_with(|| KeptEvidence {
-            ledger: block.ledger().clone(),
-            height: block.height(),
-            hash: block.hash(),
-            bytes: carried.evidence.clone(),
-        });
+        let (ledger, height, hash) = (block.ledger().clone(), block.height(), block.hash());
+        // In place of what a held leaf may have claimed about the same height.
+        self.kept_evidence.insert(height, KeptEvidence { ledger, height, hash, bytes: carried.evidence.clone() });
     }
 
     /// Keeps what a held leaf will need when it is tried again. Nothing here is verified; the second try does that.
@@ -719,7 +743,17 @@ impl Walk<'_> {
         Err(Stop::Waits(Waiting::Ledger { ledger: ledger.clone(), shortfall }))
     }
 
-    fn covered(&self, covered: &Covered) -> Result<LeafOutcome, Stop> {
+    /// Heights of two ledgers cannot be compared: a leaf speaks of the ledger that the lane is defined for (decision 2).
+    fn require_own_ledger(&self, index: u64, ledger: &LedgerId) -> Result<(), Stop> {
+        match self.after.definition_at(index).map(|known| &known.definition.ledger) {
+            Some(own) if own == ledger => Ok(()),
+            Some(own) => hold("leaf-disagrees-with-definition", format!("ledger: expected {own}, got {ledger}")),
+            None => hold("lane-without-definition", "no definition before this leaf"),
+        }
+    }
+
+    fn covered(&self, index: u64, covered: &Covered) -> Result<LeafOutcome, Stop> {
+        self.require_own_ledger(index, &covered.ledger)?;
         let block = self.trusted_block(&covered.ledger, covered.to)?;
         if block.hash() != covered.to_hash {
             let words = format!("expected block {} at height {}, got {}", block.hash(), covered.to, covered.to_hash);
@@ -728,7 +762,8 @@ impl Walk<'_> {
         Ok(LeafOutcome::Covered(covered.clone()))
     }
 
-    fn skipped(&self, _index: u64, skipped: &Skipped) -> Result<LeafOutcome, Stop> {
+    fn skipped(&self, index: u64, skipped: &Skipped) -> Result<LeafOutcome, Stop> {
+        self.require_own_ledger(index, &skipped.ledger)?;
         let block = self.trusted_block(&skipped.ledger, skipped.position.height)?;
         if block.hash() != skipped.block_hash {
             return hold("block-differs", format!("expected block {}, got {}", block.hash(), skipped.block_hash));

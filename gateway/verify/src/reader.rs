@@ -359,6 +359,31 @@ fn without_tests(document: &Value) -> Value {
     document
 }
 
+/// The documents that a definition names, among those that travelled: each is looked for under its own recomputed digest,
+/// so what a courier altered or left out is found missing. Target schemas are built in and do not travel.
+pub(crate) fn named_documents(
+    definition: &Definition,
+    documents: &[Document],
+    registry: &Registry,
+) -> Result<Vec<Document>, ReaderFault> {
+    let expected = definition.mapping;
+    let mapping = documents
+        .iter()
+        .filter(|it| it.kind == DocumentKind::Mapping && it.digest == expected)
+        .find(|it| Digest::of(&to_canonical(&without_tests(&it.json))) == expected)
+        .ok_or_else(|| ReaderFault::Mapping { expected, got: "none with that digest".to_owned() })?;
+    let mut named = vec![Document { json: without_tests(&mapping.json), ..mapping.clone() }];
+    for schema in definition.schemas.iter().skip(1) {
+        let mut found = documents.iter().filter(|it| it.kind == DocumentKind::Schema && it.digest == schema.content_id);
+        match found.find(|it| content_id(&it.json) == schema.content_id) {
+            Some(document) => named.push(document.clone()),
+            None if registry.by_content_id(&schema.content_id).is_some() => {}
+            None => return Err(ReaderFault::Schema { id: schema.id.clone(), content_id: schema.content_id }),
+        }
+    }
+    Ok(named)
+}
+
 fn find_mapping(definition: &Definition, documents: &[Document]) -> Result<Mapping, ReaderFault> {
     let expected = definition.mapping;
     let fault = |got: String| ReaderFault::Mapping { expected, got };
