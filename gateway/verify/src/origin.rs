@@ -13,8 +13,12 @@ use hufu_schemas_core::{BlockHash, Digest, Height, Record, Timestamp};
 
 use crate::admission::{Admission, AdmittedLeaf, KeptEvidence, LaneDefinition, LaneState, LeafOutcome};
 use crate::assurance::{Assurance, Completeness};
+use crate::page::MOST_DEFINITIONS;
 use crate::reader::{LaneReader, Reading, Unreadable};
 use crate::verified::{Basis, Verified};
+
+/// Characters of a `skipped` leaf's detail.
+const DETAIL_MOST: usize = 400;
 
 /// Builds one batch of leaves on top of a lane's state.
 pub struct OriginBatch<'a, S> {
@@ -53,6 +57,9 @@ pub enum OriginFault {
         /// The item's.
         got: String,
     },
+    /// Every receiver would refuse one more.
+    #[error("a lane holds at most {MOST_DEFINITIONS} definitions: begin a new epoch")]
+    TooManyDefinitions,
     /// No sequence numbers are left.
     #[error("a lane holds at most 2^53 leaves")]
     Full,
@@ -67,6 +74,9 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
 
     /// Appends a definition leaf: the lane's first, or a new one after an operator changed the mapping.
     pub fn define(&mut self, definition: Definition) -> Result<(), OriginFault> {
+        if self.state.definitions.len() >= MOST_DEFINITIONS {
+            return Err(OriginFault::TooManyDefinitions);
+        }
         let digest = definition.digest();
         let sequence = self.state.edge.size();
         self.push(Leaf::Definition(definition.clone()), |_| Ok(LeafOutcome::Definition(digest)))?;
@@ -96,6 +106,10 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
 
     /// Appends a `covered` leaf: blocks up to `to` were read whole and held `matches` items.
     pub fn cover(&mut self, from: Height, to: Height, to_hash: BlockHash, matches: u64) -> Result<(), OriginFault> {
+        if let Some(covered) = self.state.covered.filter(|covered| covered.next() != Some(from)) {
+            let (last, got) = (format!("block {covered}, which is covered"), format!("blocks from {from} on"));
+            return Err(OriginFault::OutOfOrder { last, got });
+        }
         let ledger = self.definition()?.ledger.clone();
         let covered = Covered { ledger, from, to, to_hash, matches };
         self.push(Leaf::Covered(covered.clone()), |_| Ok(LeafOutcome::Covered(covered)))?;
@@ -132,6 +146,11 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
     }
 
     fn require_after(&self, proven: &Proven, item: u32) -> Result<(), OriginFault> {
+        // Every receiver would refuse the page, for ever: better that the lane stops here, where it can be mended.
+        if let Some(covered) = self.state.covered.filter(|covered| proven.position().height <= *covered) {
+            let (last, got) = (format!("block {covered}, which is covered"), proven.position().to_string());
+            return Err(OriginFault::OutOfOrder { last, got });
+        }
         match self.state.last {
             Some((last, index)) if (proven.position(), item) <= (last, index) => {
                 Err(OriginFault::OutOfOrder { last: last.to_string(), got: proven.position().to_string() })
@@ -175,6 +194,8 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
     }
 
     fn skip(&mut self, proven: &Proven, item: u32, unreadable: Unreadable) -> Result<(), OriginFault> {
+        // A pointer may hold a name that the ledger's own text chose, of any length; it must not outgrow a statement.
+        let detail = unreadable.detail.chars().take(DETAIL_MOST).collect();
         let skipped = Skipped {
             ledger: proven.ledger().clone(),
             position: proven.position(),
@@ -182,7 +203,7 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
             item,
             native: proven.native_digest(),
             reason: unreadable.reason,
-            detail: unreadable.detail,
+            detail,
         };
         self.push(Leaf::Skipped(skipped.clone()), |_| Ok(LeafOutcome::Skipped(skipped)))
     }
