@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hufu_adapters_light_client::{Budget, DynLightClient, Outcome, Step, TrustedBlock};
 use hufu_schemas_core::checkpoint::{Checkpoint, SignedCheckpoint};
-use hufu_schemas_core::evidence::{Evidence, LeafEvidence};
+use hufu_schemas_core::evidence::{Evidence, LeafEvidence, WireStep};
 use hufu_schemas_core::lane::{Entry, KeyTag};
 use hufu_schemas_core::merkle::verify_inclusion;
 use hufu_schemas_core::page::PageBlock;
@@ -269,7 +269,10 @@ fn check_headers(
     let wanted = evidence.ledger.height;
     let mut head = client.anchor();
     let mut found: Option<TrustedBlock> = None;
-    let mut rest: &[hufu_schemas_core::evidence::WireStep] = &evidence.ledger.steps;
+    // A file made under an older anchor begins below ours.
+    let first = client.describe(&head).accepted().map(|facts| facts.wants);
+    let below = evidence.ledger.steps.iter().take_while(|step| first.is_some_and(|first| step.height < first)).count();
+    let mut rest: &[WireStep] = evidence.ledger.steps.get(below..).unwrap_or_default();
     let confirmations = usize::try_from(confirmations(client, &head)).unwrap_or(usize::MAX);
     let mut shortfall = String::from("no headers");
     while !rest.is_empty() {
@@ -290,6 +293,11 @@ fn check_headers(
                     break;
                 };
                 let passed = rest.iter().take_while(|step| step.height <= last).count();
+                if passed == 0 {
+                    // Steps out of order: nothing more can come of them, and the loop must end.
+                    shortfall = "the steps do not rise".to_owned();
+                    break;
+                }
                 rest = rest.get(passed..).unwrap_or_default();
             }
             Outcome::NotYet(missing) => {
