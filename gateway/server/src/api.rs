@@ -8,6 +8,7 @@ use hufu_gateway_store::{Act, Role};
 use hufu_gateway_verify::admission::LaneState;
 use hufu_schemas_core::canonical::to_canonical;
 use hufu_schemas_core::evidence::WireStep;
+use hufu_schemas_core::limits::UPDATE_STEPS;
 use hufu_schemas_core::{LaneId, LedgerId, RecordId};
 use serde_json::{Value, json};
 use tracing::warn;
@@ -63,7 +64,7 @@ impl Gateway {
         }
         let steps = self
             .store
-            .steps(ledger, query.from, u32::try_from(query.limit).unwrap_or(u32::MAX))
+            .steps(ledger, query.from, u32::try_from(query.limit.min(UPDATE_STEPS)).unwrap_or(u32::MAX))
             .await
             .map_err(|fault| self.problem(fault))?;
         let mut bytes = 0usize;
@@ -137,8 +138,10 @@ impl Backend for Gateway {
 
     async fn inbox_state(&self, lane: &LaneId) -> Answer<InboxState> {
         let state = self.lane_state(lane).await?;
-        let waiting = self.inbox_lane(lane).lock().await.waiting.as_ref().map(note);
+        let waiting = self.inbox_lane(lane)?.lock().await.waiting.as_ref().map(note);
+        let evidence = self.wants_evidence(lane).await?;
         Ok(InboxState {
+            evidence,
             lane: lane.clone(),
             size: state.edge.size(),
             seen: state.seen.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size),
@@ -148,17 +151,25 @@ impl Backend for Gateway {
     }
 
     async fn post_page(&self, peer: &Identity, lane: &LaneId, bytes: Bytes) -> Answer<PageReceipt> {
-        let taken = self.take_page(lane, &bytes).await;
+        let taken = self.take_page(peer, lane, &bytes).await;
         let outcome = match &taken {
             Ok(receipt) if receipt.admitted + receipt.held + receipt.sealed == 0 && receipt.known > 0 => "known",
             Ok(_) => "taken",
             Err(_) => "refused",
         };
-        self.metrics.page(lane, outcome);
+        // A label of a lane that the policy does not name would let strangers make series.
+        if self.policy().lane(lane).is_some() {
+            self.metrics.page(lane, outcome);
+        }
         if let Err(problem) = &taken {
             warn!(%lane, peer = %peer, code = problem.code.as_str(), "page refused");
         }
         taken
+    }
+
+    async fn post_checkpoint(&self, _peer: &Identity, lane: &LaneId, note: Bytes) -> Answer<InboxState> {
+        self.take_checkpoint(lane, &note).await?;
+        self.inbox_state(lane).await
     }
 
     async fn inbox_ledgers(&self) -> Answer<Vec<LedgerWant>> {
@@ -209,7 +220,8 @@ impl Backend for Gateway {
                 format!("the policy anchors no ledger {}", stored.ledger),
             ));
         };
-        match proofs::build(&self.store, &stored, &state, client.as_ref()).await {
+        let (head, _, _) = ledgers::head(&self.store, client.as_ref()).await.map_err(|fault| self.problem(fault))?;
+        match proofs::build(&self.store, &stored, &state, client.as_ref(), &head).await {
             Ok(evidence) => Ok(Bytes::from(evidence.to_bytes())),
             Err(NoEvidence::Store(fault)) => Err(self.problem(fault)),
             Err(not_yet @ NoEvidence::NotClosed { .. }) => {

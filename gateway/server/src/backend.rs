@@ -113,6 +113,9 @@ pub struct InboxState {
     pub frozen: bool,
     /// What the next leaf waits for.
     pub waiting: Option<Waiting>,
+    /// The lowest leaf that is held because the evidence that came with it did not close: a page from there on with good
+    /// evidence releases it.
+    pub evidence: Option<u64>,
 }
 
 /// The answer to a page that was taken.
@@ -249,6 +252,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn inbox_state(&self, lane: &LaneId) -> Answer<InboxState>;
     /// Verifies and admits a page. `bytes` are as they came: nothing but their number was looked at.
     async fn post_page(&self, peer: &Identity, lane: &LaneId, bytes: Bytes) -> Answer<PageReceipt>;
+    /// Takes a newer checkpoint of a lane that has no new leaves: its heartbeat (decision 12).
+    async fn post_checkpoint(&self, peer: &Identity, lane: &LaneId, note: Bytes) -> Answer<InboxState>;
     /// What is wanted of each foreign ledger. Handlers leave out what the caller may not write.
     async fn inbox_ledgers(&self) -> Answer<Vec<LedgerWant>>;
     /// Verifies steps and moves the head. `bytes` as above.

@@ -30,6 +30,8 @@ use crate::{families, feed};
 
 /// How often the policy file is looked at.
 const POLICY_EVERY: Duration = Duration::from_secs(1);
+/// How often held leaves are tried again by themselves.
+const RETRY_EVERY: Duration = Duration::from_secs(30);
 /// How often the database's health is looked at.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 /// How often a ledger's nodes are asked when they had nothing new, unless the source says otherwise.
@@ -52,10 +54,16 @@ pub struct Gateway {
     pub(crate) sources: BTreeMap<LedgerId, Arc<dyn Source>>,
     pub(crate) started: Timestamp,
     policy_file: PathBuf,
-    policy: RwLock<Arc<TrustPolicy>>,
-    clients: RwLock<Clients>,
+    /// Policy and light clients change together: no page sees one without the other.
+    trust: RwLock<Arc<Trust>>,
     inbox: Locks<LaneId, InboxLane>,
     ledger_locks: Locks<LedgerId, ()>,
+}
+
+/// What is trusted at one moment.
+struct Trust {
+    policy: Arc<TrustPolicy>,
+    clients: Clients,
 }
 
 /// Why a gateway does not start.
@@ -119,8 +127,7 @@ impl Gateway {
             heartbeat: config.heartbeat,
             sources,
             policy_file: config.policy.path.clone(),
-            policy: RwLock::new(Arc::new(materials.policy)),
-            clients: RwLock::new(clients),
+            trust: RwLock::new(Arc::new(Trust { policy: Arc::new(materials.policy), clients })),
             inbox: Mutex::default(),
             ledger_locks: Mutex::default(),
         });
@@ -129,23 +136,36 @@ impl Gateway {
 
     /// The policy in force.
     pub(crate) fn policy(&self) -> Arc<TrustPolicy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.trust().policy)
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The light client of a ledger that the policy anchors.
     pub(crate) fn client(&self, ledger: &LedgerId) -> Option<Arc<dyn DynLightClient>> {
-        self.clients.read().unwrap_or_else(PoisonError::into_inner).get(ledger).cloned()
+        self.trust().clients.get(ledger).cloned()
     }
 
     /// Every light client.
     pub(crate) fn clients(&self) -> Vec<Arc<dyn DynLightClient>> {
-        self.clients.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.trust().clients.values().cloned().collect()
     }
 
-    /// What is remembered of an inbox lane. Only lanes of the policy get here, so the table is bounded by it.
-    pub(crate) fn inbox_lane(&self, lane: &LaneId) -> Arc<tokio::sync::Mutex<InboxLane>> {
+    /// What is remembered of an inbox lane. Only lanes of the policy get one, so the table is bounded by it.
+    pub(crate) fn inbox_lane(&self, lane: &LaneId) -> Result<Arc<tokio::sync::Mutex<InboxLane>>, Problem> {
+        self.require_trusted(lane)?;
         let mut table = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(table.entry(lane.clone()).or_default())
+        Ok(Arc::clone(table.entry(lane.clone()).or_default()))
+    }
+
+    fn require_trusted(&self, lane: &LaneId) -> Result<(), Problem> {
+        if self.policy().lane(lane).is_some() {
+            return Ok(());
+        }
+        let words = format!("the policy names no lane {lane}: add a [[lane]] to take it in");
+        Err(Problem::new(ProblemCode::NoSuchLane, words).of_lane(lane))
     }
 
     /// One update of a ledger at a time.
@@ -156,10 +176,7 @@ impl Gateway {
 
     /// The state of an inbox lane that the policy names.
     pub(crate) async fn lane_state(&self, lane: &LaneId) -> Result<LaneState, Problem> {
-        if self.policy().lane(lane).is_none() {
-            let words = format!("the policy names no lane {lane}: add a [[lane]] to take it in");
-            return Err(Problem::new(ProblemCode::NoSuchLane, words).of_lane(lane));
-        }
+        self.require_trusted(lane)?;
         let state = self.store.lane(lane).await.map_err(|fault| self.problem(fault))?;
         Ok(state.unwrap_or_else(|| LaneState::new(lane.clone())))
     }
@@ -180,26 +197,43 @@ impl Gateway {
     }
 
     /// Takes a new policy into force, all or nothing, and tries held leaves under it.
-    async fn replace_policy(&self, policy: TrustPolicy) {
+    async fn replace_policy(&self, policy: TrustPolicy) -> bool {
         let mut faults = Vec::new();
         let fresh = clients(&self.families, &policy, &mut faults);
         if !faults.is_empty() {
             error!("the new policy is refused, the old one stays: {}", faults.join("; "));
-            return;
+            return false;
         }
         let digest = policy.digest();
         let lanes: Vec<LaneId> = policy.lanes().map(|(lane, _)| lane.clone()).collect();
-        *self.clients.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        let trust = Trust { policy: Arc::new(policy), clients: fresh };
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
         info!(policy = %digest, "a new policy is in force");
+        self.retry_lanes(&lanes).await;
+        true
+    }
+
+    async fn retry_lanes(&self, lanes: &[LaneId]) {
         for lane in lanes {
-            match self.retry_lane(&lane).await {
-                Ok(report) if report.tried > 0 => {
-                    info!(%lane, tried = report.tried, admitted = report.admitted, "held leaves were tried again")
+            match self.retry_lane(lane).await {
+                Ok(report) if report.admitted > 0 => {
+                    info!(%lane, tried = report.tried, admitted = report.admitted, "held leaves were tried again");
                 }
                 Ok(_) => {}
                 Err(problem) => warn!(%lane, "held leaves were not tried again: {}", problem.detail),
             }
+        }
+    }
+
+    /// Tries held leaves now and then: a ledger that advanced may have brought what they lacked (decision 7).
+    async fn retry_often(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(RETRY_EVERY) => {}
+            }
+            let lanes: Vec<LaneId> = self.policy().lanes().map(|(lane, _)| lane.clone()).collect();
+            self.retry_lanes(&lanes).await;
         }
     }
 
@@ -218,7 +252,11 @@ impl Gateway {
             }
             let file = self.policy_file.display().to_string();
             match TrustPolicy::parse(&file, &text) {
-                Ok(policy) => self.replace_policy(policy).await,
+                Ok(policy) => {
+                    if !self.replace_policy(policy).await {
+                        refused = Some(digest);
+                    }
+                }
                 Err(fault) => {
                     // Said once for each content: an editor may be half way through.
                     warn!("the changed policy is refused, the old one stays: {fault}");
@@ -241,6 +279,7 @@ impl Assembled {
             tasks.spawn(lanes::publish(Arc::clone(gateway), Arc::clone(lane), stop.clone()));
         }
         tasks.spawn(Arc::clone(gateway).watch_policy(stop.clone()));
+        tasks.spawn(Arc::clone(gateway).retry_often(stop.clone()));
         tasks.spawn(feed::observe_often(Arc::clone(gateway), stop.clone()));
     }
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hufu_adapters_light_client::Step;
-use hufu_gateway_store::{Act, Role, StoreError};
+use hufu_gateway_store::{Act, HeldLeaf, Role, StoreError};
 use hufu_gateway_verify::admission::{Admission, LaneState, LeafOutcome};
 use hufu_gateway_verify::page::{self, BadEvidence, LedgerSnapshot, PageContext, Readers};
 use hufu_gateway_verify::{LaneReader, PageRejection, TrustPolicy, Waiting};
 use hufu_schemas_core::evidence::WireStep;
-use hufu_schemas_core::limits::{JsonLimits, PageLimits};
+use hufu_schemas_core::limits::{JsonLimits, PageLimits, UPDATE_STEPS};
 use hufu_schemas_core::page::{Page, PageBlock};
 use hufu_schemas_core::statement::{Leaf, Statement};
 use hufu_schemas_core::{Height, LaneId, LedgerId};
@@ -19,14 +19,15 @@ use tracing::{error, info, warn};
 use crate::backend::{HeldLeafNote, LedgerWant, PageReceipt, RetryReport, Waiting as WaitingNote};
 use crate::gateway::Gateway;
 use crate::http::{Problem, ProblemCode};
+use crate::identity::Identity;
 use crate::ledgers::{self, Advance, AdvanceError};
 
 /// Pages in a row whose evidence does not close, after which the leaf is held instead: a courier that alters evidence
 /// is replaced sooner than that, an origin that sends bad evidence would block its own lane for ever.
 const STRIKES: u32 = 3;
-/// Steps of one update: 512 headers of 4 KiB are 2 MiB.
-const STEPS_MOST: usize = 512;
-/// Held leaves tried in one go.
+/// The verifier's label of a leaf whose evidence did not close.
+const BAD_EVIDENCE: &str = "bad-evidence";
+/// Held leaves read at a time when they are tried again.
 const RETRY_AT_A_TIME: u32 = 200;
 
 /// What is remembered of an inbox lane between pages; losing it costs time, never truth.
@@ -34,16 +35,17 @@ const RETRY_AT_A_TIME: u32 = 200;
 pub(crate) struct InboxLane {
     /// Readers by definition digest.
     readers: Readers,
-    /// (first leaf, number) of pages in a row whose evidence did not close.
-    strikes: (u64, u32),
+    /// By courier: (first leaf, number) of pages in a row whose evidence did not close. One courier's strikes are not
+    /// another's: an honest one is never answered with a held leaf because of a bad one. Bounded by the peers configured.
+    strikes: BTreeMap<Identity, (u64, u32)>,
     /// What the next leaf waits for.
     pub(crate) waiting: Option<Waiting>,
 }
 
 impl Gateway {
     /// Verifies and admits a page of an inbox lane.
-    pub(crate) async fn take_page(&self, lane: &LaneId, bytes: &[u8]) -> Result<PageReceipt, Problem> {
-        let slot = self.inbox_lane(lane);
+    pub(crate) async fn take_page(&self, peer: &Identity, lane: &LaneId, bytes: &[u8]) -> Result<PageReceipt, Problem> {
+        let slot = self.inbox_lane(lane)?;
         // One page of a lane at a time: two couriers queue here instead of racing in the database.
         let mut inbox = slot.lock().await;
         let policy = self.policy();
@@ -64,8 +66,11 @@ impl Gateway {
             return Err(Problem::new(ProblemCode::LeafGap, words).between(size, page.from).of_lane(lane));
         }
         let (page, known) = self.without_known(page, &state).await?;
+        let released = match known.blocks.is_empty() {
+            true => 0,
+            false => self.retry_with(lane, &state, Some(known.blocks), &mut inbox, &policy).await?,
+        };
         let Some(page) = page else {
-            let released = self.retry_with(lane, &state, &known.blocks, &mut inbox, &policy).await?;
             let waiting = inbox.waiting.as_ref().map(note);
             return Ok(PageReceipt {
                 size,
@@ -77,11 +82,49 @@ impl Gateway {
                 faults: Vec::new(),
             });
         };
-        self.verify_and_admit(lane, state, page, known.leaves, &mut inbox, policy).await
+        let receipt = self.verify_and_admit(peer, lane, state, page, known.leaves, &mut inbox, policy).await?;
+        Ok(PageReceipt { admitted: receipt.admitted + released, ..receipt })
     }
 
+    /// Takes the heartbeat of an idle lane: a newer checkpoint of the leaves that are here (decision 12).
+    pub(crate) async fn take_checkpoint(&self, lane: &LaneId, note: &[u8]) -> Result<(), Problem> {
+        let slot = self.inbox_lane(lane)?;
+        let mut inbox = slot.lock().await;
+        let state = self.lane_state(lane).await?;
+        let Ok(note) = std::str::from_utf8(note) else {
+            return Err(self.refuse(lane, "checkpoint-malformed", "expected a signed note in UTF-8", None));
+        };
+        let (policy, now) = (self.policy(), self.clock.now());
+        let context = PageContext {
+            policy: &policy,
+            families: &self.families,
+            registry: &self.registry,
+            ledgers: &BTreeMap::new(),
+            readers: &Readers::new(),
+            now,
+            high_water: self.high_water().await?,
+            bad_evidence: BadEvidence::Refuse,
+        };
+        match page::observe(note, &state, &context) {
+            Ok(None) => Ok(()),
+            Ok(Some(admission)) => {
+                self.store.admit(Role::Inbox, &admission, now).await.map_err(|fault| self.problem(fault))?;
+                if let Some((checkpoint, _)) = &admission.after().seen {
+                    self.metrics.checkpoint(lane, Role::Inbox, checkpoint.time);
+                }
+                Ok(())
+            }
+            Err(rejection) => Err(self.reject(None, lane, state.edge.size(), rejection, &mut inbox).await),
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what one page meets: who, which lane, what is known and what is trusted"
+    )]
     async fn verify_and_admit(
         &self,
+        peer: &Identity,
         lane: &LaneId,
         state: LaneState,
         page: Page,
@@ -92,7 +135,7 @@ impl Gateway {
         let before = state.edge.size();
         let ledgers = self.snapshots(page::heights(&page, &state)).await?;
         self.load_readers(&state, inbox).await?;
-        let again = inbox.strikes.0 == page.from && inbox.strikes.1 >= STRIKES;
+        let again = inbox.strikes.get(peer).is_some_and(|(from, number)| *from == page.from && *number >= STRIKES);
         let bad_evidence = if again { BadEvidence::Hold } else { BadEvidence::Refuse };
         let (now, high_water) = (self.clock.now(), self.high_water().await?);
         let (families, registry, readers) = (self.families.clone(), self.registry.clone(), inbox.readers.clone());
@@ -117,13 +160,14 @@ impl Gateway {
         drop(timer);
         let verdict = match verdict {
             Ok(verdict) => verdict,
-            Err(rejection) => return Err(self.reject(lane, from, rejection, inbox).await),
+            Err(rejection) => return Err(self.reject(Some(peer), lane, from, rejection, inbox).await),
         };
-        inbox.strikes = (0, 0);
+        inbox.strikes.remove(peer);
         inbox.readers.extend(verdict.readers);
         let faults = held_notes(&verdict.admission);
         let counts = Counts::of(&verdict.admission);
         if verdict.admission.leaves().is_empty() {
+            // Everything waits; the checkpoint is seen again with the leaves.
             inbox.waiting = verdict.waiting;
             let waiting = inbox.waiting.as_ref().map(note);
             return Ok(PageReceipt { size: before, admitted: 0, held: 0, sealed: 0, known, waiting, faults });
@@ -175,7 +219,14 @@ impl Gateway {
     }
 
     /// Turns a rejection into a problem, after acting on it.
-    async fn reject(&self, lane: &LaneId, from: u64, rejection: PageRejection, inbox: &mut InboxLane) -> Problem {
+    async fn reject(
+        &self,
+        peer: Option<&Identity>,
+        lane: &LaneId,
+        from: u64,
+        rejection: PageRejection,
+        inbox: &mut InboxLane,
+    ) -> Problem {
         if let PageRejection::Equivocation(proof) = &rejection {
             error!(%lane, detail = %proof.detail, "two signed checkpoints contradict each other: the lane is frozen until an operator thaws it");
             let why = format!("equivocation: {}", proof.detail);
@@ -185,9 +236,10 @@ impl Gateway {
             }
             self.metrics.lane_is_frozen(lane, true);
         }
-        if let PageRejection::Evidence { .. } = &rejection {
-            let so_far = if inbox.strikes.0 == from { inbox.strikes.1 } else { 0 };
-            inbox.strikes = (from, so_far.saturating_add(1));
+        if let (PageRejection::Evidence { .. }, Some(peer)) = (&rejection, peer) {
+            let strikes = inbox.strikes.entry(peer.clone()).or_insert((from, 0));
+            let so_far = if strikes.0 == from { strikes.1 } else { 0 };
+            *strikes = (from, so_far.saturating_add(1));
         }
         let problem = self.refuse(lane, rejection.reason(), &rejection.to_string(), rejection.sequence());
         match rejection {
@@ -249,70 +301,116 @@ impl Gateway {
 
     /// Tries held leaves of a lane again, for an operator or after the policy changed.
     pub(crate) async fn retry_lane(&self, lane: &LaneId) -> Result<RetryReport, Problem> {
-        let slot = self.inbox_lane(lane);
+        let slot = self.inbox_lane(lane)?;
         let mut inbox = slot.lock().await;
         let state = self.lane_state(lane).await?;
         // A policy that changed may make a definition readable that was not.
         inbox.readers.retain(|_, reader| reader.is_ok());
         let policy = self.policy();
-        let tried = self.store.held(Some(lane), 0, RETRY_AT_A_TIME).await.map_err(|fault| self.problem(fault))?.len();
-        let admitted = self.retry_with(lane, &state, &[], &mut inbox, &policy).await?;
-        let tried = u64::try_from(tried).unwrap_or(u64::MAX);
-        Ok(RetryReport { tried, admitted, held: tried.saturating_sub(admitted) })
+        let before = self.held_of(lane).await?;
+        let admitted = self.retry_with(lane, &state, None, &mut inbox, &policy).await?;
+        Ok(RetryReport { tried: before, admitted, held: before.saturating_sub(admitted) })
     }
 
-    /// Tries held leaves with what is kept, or with the evidence that just came; how many became records.
+    async fn held_of(&self, lane: &LaneId) -> Result<u64, Problem> {
+        let counts = self.store.held_counts().await.map_err(|fault| self.problem(fault))?;
+        Ok(counts.iter().filter(|count| count.lane == *lane).map(|count| count.count).sum())
+    }
+
+    /// The lowest leaf that is held because the evidence that came with it did not close.
+    pub(crate) async fn wants_evidence(&self, lane: &LaneId) -> Result<Option<u64>, Problem> {
+        let counts = self.store.held_counts().await.map_err(|fault| self.problem(fault))?;
+        if !counts.iter().any(|count| count.lane == *lane && count.reason == BAD_EVIDENCE) {
+            return Ok(None);
+        }
+        let held = self.store.held(Some(lane), 0, RETRY_AT_A_TIME).await.map_err(|fault| self.problem(fault))?;
+        Ok(held.iter().filter(|leaf| leaf.reason == BAD_EVIDENCE).map(|leaf| leaf.index).min())
+    }
+
+    /// Tries held leaves again; how many became records. With `fresh` evidence only the leaves of those blocks are tried,
+    /// so that posting a page again costs no more than the page; without, all of them with what is kept.
     async fn retry_with(
         &self,
         lane: &LaneId,
         state: &LaneState,
-        fresh: &[PageBlock],
+        fresh: Option<Vec<PageBlock>>,
         inbox: &mut InboxLane,
         policy: &Arc<TrustPolicy>,
     ) -> Result<u64, Problem> {
-        let held = self.store.held(Some(lane), 0, RETRY_AT_A_TIME).await.map_err(|fault| self.problem(fault))?;
-        if held.is_empty() {
+        if self.held_of(lane).await? == 0 {
             return Ok(0);
         }
         self.load_readers(state, inbox).await?;
-        let mut released = 0;
-        for leaf in held {
-            let Some(statement) = leaf.statement.as_ref().and_then(|text| Statement::parse(text.as_bytes()).ok())
-            else {
-                continue;
-            };
-            let Leaf::Record(record) = statement.leaf() else { continue };
-            let (ledger, height, hash) =
-                (&record.origin.ledger, record.origin.position.height, record.origin.block_hash);
-            let came = fresh.iter().find(|block| block.height == height && block.hash == hash).cloned();
-            let block = match came {
-                Some(block) => Some(block),
-                None => {
-                    let kept = self.store.evidence(ledger, height, &hash).await.map_err(|fault| self.problem(fault))?;
-                    kept.map(|evidence| PageBlock { height, hash, evidence })
-                }
-            };
-            let ledgers = self.snapshots(BTreeMap::from([(ledger.clone(), BTreeSet::from([height]))])).await?;
-            let context = PageContext {
-                policy,
-                families: &self.families,
-                registry: &self.registry,
-                ledgers: &ledgers,
-                readers: &inbox.readers,
-                now: self.clock.now(),
-                high_water: self.clock.now(),
-                bad_evidence: BadEvidence::Hold,
-            };
-            let Some(release) = page::retry(state, leaf.index, &statement, block.as_ref(), &context) else { continue };
-            let record = matches!(release.outcome(), LeafOutcome::Record(_));
-            self.store.release(&release).await.map_err(|fault| self.problem(fault))?;
-            if record {
-                self.metrics.released(lane);
-                info!(%lane, leaf = leaf.index, was = %leaf.reason, "a held leaf is believed now");
-                released += 1;
+        let (mut released, mut after) = (0, 0);
+        loop {
+            let held =
+                self.store.held(Some(lane), after, RETRY_AT_A_TIME).await.map_err(|fault| self.problem(fault))?;
+            let Some(last) = held.last().map(|leaf| leaf.id) else { return Ok(released) };
+            after = last;
+            for leaf in &held {
+                released += self.retry_leaf(state, leaf, fresh.as_deref(), inbox, policy).await?;
             }
         }
-        Ok(released)
+    }
+
+    /// Tries one held leaf; 1 when it became a record.
+    async fn retry_leaf(
+        &self,
+        state: &LaneState,
+        leaf: &HeldLeaf,
+        fresh: Option<&[PageBlock]>,
+        inbox: &InboxLane,
+        policy: &Arc<TrustPolicy>,
+    ) -> Result<u64, Problem> {
+        let Some(statement) = leaf.statement.as_ref().and_then(|text| Statement::parse(text.as_bytes()).ok()) else {
+            return Ok(0);
+        };
+        let Leaf::Record(record) = statement.leaf() else { return Ok(0) };
+        let (ledger, height, hash) = (&record.origin.ledger, record.origin.position.height, record.origin.block_hash);
+        let block = match fresh {
+            Some(fresh) => match fresh.iter().find(|block| block.height == height && block.hash == hash) {
+                Some(block) => Some(block.clone()),
+                None => return Ok(0),
+            },
+            None => {
+                let kept = self.store.evidence(ledger, height, &hash).await.map_err(|fault| self.problem(fault))?;
+                kept.map(|evidence| PageBlock { height, hash, evidence })
+            }
+        };
+        let ledgers = self.snapshots(BTreeMap::from([(ledger.clone(), BTreeSet::from([height]))])).await?;
+        let (now, high_water) = (self.clock.now(), self.high_water().await?);
+        let (state, index, policy, statement) = (state.clone(), leaf.index, Arc::clone(policy), statement.clone());
+        let (families, registry, readers) = (self.families.clone(), self.registry.clone(), inbox.readers.clone());
+        let release = self
+            .verify_pool
+            .run(move || {
+                let context = PageContext {
+                    policy: &policy,
+                    families: &families,
+                    registry: &registry,
+                    ledgers: &ledgers,
+                    readers: &readers,
+                    now,
+                    high_water,
+                    bad_evidence: BadEvidence::Hold,
+                };
+                page::retry(&state, index, &statement, block.as_ref(), &context)
+            })
+            .await;
+        let Some(release) = release else { return Ok(0) };
+        let believed = matches!(release.outcome(), LeafOutcome::Record(_));
+        let same = matches!(release.outcome(), LeafOutcome::Held(held) if held.reason == leaf.reason);
+        if same {
+            // Nothing changed: writing it down again and again would only wear the disk.
+            return Ok(0);
+        }
+        self.store.release(&release).await.map_err(|fault| self.problem(fault))?;
+        if !believed {
+            return Ok(0);
+        }
+        self.metrics.released(&leaf.lane);
+        info!(lane = %leaf.lane, leaf = leaf.index, was = %leaf.reason, "a held leaf is believed now");
+        Ok(1)
     }
 
     /// Verifies steps of a foreign ledger that a peer brought.
@@ -434,8 +532,8 @@ fn parse_updates(ledger: &LedgerId, bytes: &[u8]) -> Result<Vec<Step>, String> {
     if body.ledger != *ledger {
         return Err(format!("expected steps of ledger {ledger}, got {}", body.ledger));
     }
-    if body.steps.len() > STEPS_MOST {
-        return Err(format!("expected at most {STEPS_MOST} steps, got {}", body.steps.len()));
+    if body.steps.len() > UPDATE_STEPS {
+        return Err(format!("expected at most {UPDATE_STEPS} steps, got {}", body.steps.len()));
     }
     Ok(body.steps.into_iter().map(|step| Step { height: step.height, bytes: step.bytes }).collect())
 }

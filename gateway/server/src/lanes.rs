@@ -13,6 +13,7 @@ use hufu_gateway_verify::admission::{KeptEvidence, LaneState};
 use hufu_gateway_verify::{LaneReader, OriginBatch};
 use hufu_schemas_core::checkpoint::Checkpoint;
 use hufu_schemas_core::lane::TagKey;
+use hufu_schemas_core::limits::PageLimits;
 use hufu_schemas_core::statement::Definition;
 use hufu_schemas_core::{Height, LaneId, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,8 @@ use crate::gateway::Gateway;
 
 /// Blocks read at a time: their evidence is held in memory together.
 const BLOCKS_AT_A_TIME: u32 = 64;
+/// Evidence of one block that still travels: half a page, since base64 adds a third and the leaves come on top.
+const EVIDENCE_MOST: usize = PageLimits::DEFAULT.bytes / 2;
 /// Quiet blocks after which a `covered` leaf is written although nothing matched, so that a receiver sees progress and a
 /// restart does not read them again.
 const QUIET_BLOCKS: u64 = 256;
@@ -157,11 +160,20 @@ async fn read_blocks<S: FnMut() -> [u8; 16]>(
                 return Err(format!("a node's evidence is refused: {rejection}"));
             }
         };
+        let size = evidence.as_ref().map_or(0, Vec::len);
+        let travels = size <= EVIDENCE_MOST;
         for item in &items {
-            batch.item(item).map_err(|fault| fault.to_string())?;
+            let appended = match travels {
+                true => batch.item(item),
+                // Said, not silent: a page could never carry it, and the lane must go on.
+                false => {
+                    batch.skip_item(item, "evidence-too-large", format!("{size} bytes, a page carries {EVIDENCE_MOST}"))
+                }
+            };
+            appended.map_err(|fault| fault.to_string())?;
         }
         matched += u64::try_from(items.len()).unwrap_or(u64::MAX);
-        if let Some(bytes) = evidence.filter(|_| !items.is_empty()) {
+        if let Some(bytes) = evidence.filter(|_| travels && !items.is_empty()) {
             let (ledger, height, hash) = (block.ledger().clone(), block.height(), block.hash());
             batch.keep(KeptEvidence { ledger, height, hash, bytes });
         }

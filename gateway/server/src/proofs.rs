@@ -1,6 +1,6 @@
 //! Evidence files: everything that closes one record's proof, out of this gateway's own store.
 
-use hufu_adapters_light_client::DynLightClient;
+use hufu_adapters_light_client::{DynLightClient, StoredHead};
 use hufu_gateway_store::{Store, StoreError, StoredRecord};
 use hufu_gateway_verify::admission::LaneState;
 use hufu_schemas_core::Height;
@@ -37,6 +37,7 @@ pub(crate) async fn build(
     stored: &StoredRecord,
     state: &LaneState,
     client: &dyn DynLightClient,
+    head: &StoredHead,
 ) -> Result<Evidence, NoEvidence> {
     let (checkpoint, note) = state.seen.as_ref().ok_or(NoEvidence::Missing("a checkpoint of the lane"))?;
     if checkpoint.size > state.edge.size() {
@@ -56,7 +57,7 @@ pub(crate) async fn build(
         documents: documents(store, &defined.definition).await?,
         ledger: LedgerEvidence {
             ledger: stored.ledger.clone(),
-            steps: steps(store, stored, client).await?,
+            steps: steps(store, stored, client, head).await?,
             height: stored.position.height,
             hash: stored.block_hash,
             native: stored.native.clone(),
@@ -73,9 +74,21 @@ async fn leaf(store: &Store, state: &LaneState, index: u64, size: u64) -> Result
 }
 
 /// Headers from the anchor to the block, and beyond it as many as finality needs.
-async fn steps(store: &Store, stored: &StoredRecord, client: &dyn DynLightClient) -> Result<Vec<WireStep>, NoEvidence> {
-    let facts = client.describe(&client.anchor()).accepted().ok_or(NoEvidence::Missing("the anchor"))?;
-    let (from, block) = (facts.wants.get(), stored.position.height.get());
+async fn steps(
+    store: &Store,
+    stored: &StoredRecord,
+    client: &dyn DynLightClient,
+    head: &StoredHead,
+) -> Result<Vec<WireStep>, NoEvidence> {
+    let anchor = client.describe(&client.anchor()).accepted().ok_or(NoEvidence::Missing("the anchor"))?;
+    // How many confirmations a block needs depends on the signers of its time, which the anchor may not know yet.
+    let facts = client.describe(head).accepted().ok_or(NoEvidence::Missing("the head"))?;
+    let (from, block) = (anchor.wants.get(), stored.position.height.get());
+    if block < from {
+        return Err(NoEvidence::Missing(
+            "a header of this block: the policy's anchor is later than the record, and it",
+        ));
+    }
     // Confirmations are distinct signers: some of them may need more than one block each.
     let beyond = u64::from(facts.confirmations).saturating_mul(4);
     let last = block.saturating_add(beyond);

@@ -99,6 +99,15 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
         Ok(())
     }
 
+    /// Appends a `skipped` leaf for an item that this gateway proved and cannot pass on, with the reason (decision 3).
+    pub fn skip_item(&mut self, proven: &Proven, reason: &str, detail: String) -> Result<(), OriginFault> {
+        self.require_own(proven)?;
+        self.require_after(proven, 0)?;
+        self.skip(proven, 0, Unreadable { reason: reason.to_owned(), detail })?;
+        self.state.last = Some((proven.position(), 0));
+        Ok(())
+    }
+
     /// Keeps a block's evidence for pages and evidence files.
     pub fn keep(&mut self, evidence: KeptEvidence) {
         self.evidence.push(evidence);

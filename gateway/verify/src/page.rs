@@ -32,8 +32,9 @@ use crate::policy::{LanePolicy, TrustPolicy};
 use crate::reader::{Families, LaneReader, ReaderFault, named_documents};
 use crate::verified::{Basis, Verified};
 
-/// A checkpoint may be this many seconds ahead of the receiver's clock: two machines kept by NTP differ by less.
-pub const CLOCK_DRIFT_SECONDS: u64 = 120;
+/// How far two clocks may differ: a checkpoint may be so many seconds ahead of the receiver's clock, and a clock so many
+/// behind the high water. Machines kept by NTP differ by less.
+pub const CLOCK_DRIFT_SECONDS: u64 = 60;
 
 /// Definitions of one lane: each is compiled when it comes and stands in the lane's state from then on. An operator
 /// changes a mapping a few times a year; a lane that needs more begins a new epoch.
@@ -296,6 +297,25 @@ pub fn verify(page: &Page, state: &LaneState, context: &PageContext<'_>) -> Resu
     Ok(PageVerdict { admission, waiting, readers: walk.readers })
 }
 
+/// Judges a checkpoint that comes without leaves: the heartbeat of an idle lane (decision 12). `None` when it says nothing
+/// new, or speaks of leaves that are still to come.
+///
+/// # Errors
+/// As for a page: unsigned, of another lane, from the future, going back, or contradicting what was seen.
+pub fn observe(note: &str, state: &LaneState, context: &PageContext<'_>) -> Result<Option<Admission>, PageRejection> {
+    let (_, checkpoint) = admit_note(note, state, context)?;
+    let size = state.edge.size();
+    let newer = state.seen.as_ref().is_none_or(|(seen, _)| seen.time < checkpoint.time);
+    if checkpoint.size != size || size == 0 || !newer {
+        return Ok(None);
+    }
+    // Equal sizes with another root were refused as a contradiction, unless nothing was seen before.
+    verify_consistency(size, checkpoint.size, &state.edge.root(), &checkpoint.root, &[])
+        .map_err(PageRejection::Join)?;
+    let after = LaneState { seen: Some((checkpoint, note.to_owned())), ..state.clone() };
+    Ok(Some(Admission { before: size, after, leaves: Vec::new(), documents: Vec::new(), evidence: Vec::new() }))
+}
+
 /// Tries a held record leaf again: after an operator accepted its definition, or when better evidence came.
 /// `evidence` is the block's, kept or new. `None` when it still waits: for headers, for a lane or a ledger to be thawed, or
 /// for this gateway's clock to be set right.
@@ -337,9 +357,26 @@ fn clock_is_behind(context: &PageContext<'_>) -> bool {
     context.now.plus(CLOCK_DRIFT_SECONDS) < context.high_water
 }
 
-/// Everything about the checkpoint that needs no leaf.
+/// Everything about a page's checkpoint that needs no leaf.
 fn admit_checkpoint<'a>(
     page: &Page,
+    state: &LaneState,
+    context: &PageContext<'a>,
+) -> Result<(&'a LanePolicy, Checkpoint), PageRejection> {
+    let (policy, checkpoint) = admit_note(&page.checkpoint, state, context)?;
+    if page.from != state.edge.size() {
+        return Err(PageRejection::Gap { expected: state.edge.size(), got: page.from });
+    }
+    if checkpoint.size < page.to() {
+        let (expected, got) = (format!("a checkpoint of at least {} leaves", page.to()), checkpoint.size.to_string());
+        return Err(PageRejection::CheckpointOrder { reason: "checkpoint-smaller-than-page", expected, got });
+    }
+    Ok((policy, checkpoint))
+}
+
+/// Everything about a checkpoint that needs neither page nor leaf.
+fn admit_note<'a>(
+    note: &str,
     state: &LaneState,
     context: &PageContext<'a>,
 ) -> Result<(&'a LanePolicy, Checkpoint), PageRejection> {
@@ -352,13 +389,13 @@ fn admit_checkpoint<'a>(
     if clock_is_behind(context) {
         return Err(PageRejection::ClockBehind { now: context.now, high_water: context.high_water });
     }
-    let checkpoint = SignedCheckpoint::parse(&page.checkpoint)?.verify(lane, &peer.log_keys)?;
+    let checkpoint = SignedCheckpoint::parse(note)?.verify(lane, &peer.log_keys)?;
     let order = |reason, expected: String, got: String| PageRejection::CheckpointOrder { reason, expected, got };
     if checkpoint.time > context.now.plus(CLOCK_DRIFT_SECONDS) {
         let expected = format!("a time until {} of this clock", context.now.plus(CLOCK_DRIFT_SECONDS));
         return Err(order("checkpoint-ahead-of-clock", expected, checkpoint.time.to_string()));
     }
-    contradiction(state, &checkpoint, &page.checkpoint)?;
+    contradiction(state, &checkpoint, note)?;
     if let Some((seen, _)) = &state.seen {
         if checkpoint.size < seen.size {
             let expected = format!("at least the {} leaves seen before", seen.size);
@@ -368,13 +405,6 @@ fn admit_checkpoint<'a>(
             let expected = format!("a time from {} on, as seen before", seen.time);
             return Err(order("checkpoint-time-back", expected, checkpoint.time.to_string()));
         }
-    }
-    if page.from != state.edge.size() {
-        return Err(PageRejection::Gap { expected: state.edge.size(), got: page.from });
-    }
-    if checkpoint.size < page.to() {
-        let expected = format!("a checkpoint of at least {} leaves", page.to());
-        return Err(order("checkpoint-smaller-than-page", expected, checkpoint.size.to_string()));
     }
     Ok((policy, checkpoint))
 }
@@ -609,13 +639,14 @@ impl Walk<'_> {
         };
         let definition = known.definition.clone();
         let digest = definition.digest();
+        let reader = self.reader(&digest)?;
+        require_defined(leaf, &definition, &reader)?;
+        // Before the definition is looked at: evidence that a courier altered must not be what waits for the operator.
+        let proven = self.proven(index, leaf.origin.position, &leaf.origin.block_hash, &definition, &reader)?;
         if !self.policy.definitions.contains(&digest) {
             let words = format!("the policy does not name definition {digest}: read it, then `hufu lane accept`");
             return hold("definition-not-accepted", words);
         }
-        let reader = self.reader(&digest)?;
-        require_defined(leaf, &definition, &reader)?;
-        let proven = self.proven(index, leaf.origin.position, &leaf.origin.block_hash, &definition, &reader)?;
         let record = read_record(&reader, &proven, leaf)?;
         let completeness = Completeness::Log;
         let authority = self

@@ -23,7 +23,8 @@ impl JsonLimits {
     pub const PAGE: Self = Self { bytes: PageLimits::DEFAULT.bytes, depth: 48, string: 4 << 20, items: 10_000 };
     /// An evidence file: one record with the headers that lead to it. 100,000 headers of 1 KiB in base64 are 137 MiB;
     /// longer quiet ranges need a nearer anchor.
-    pub const EVIDENCE: Self = Self { bytes: 160 << 20, depth: 48, string: 4 << 20, items: 200_000 };
+    /// One string may be the evidence of one block: 32 MiB in base64 are 43 MiB.
+    pub const EVIDENCE: Self = Self { bytes: 208 << 20, depth: 48, string: 44 << 20, items: 200_000 };
 }
 
 /// Bounds on one page.
@@ -45,6 +46,10 @@ impl PageLimits {
     /// The default of both sides.
     pub const DEFAULT: Self = Self { bytes: 8 << 20, entries: 4_096, blocks: 1_024, documents: 64, proof_hashes: 64 };
 }
+
+/// Steps of one ledger update, on both sides: 512 headers of 4 KiB are 2 MiB, and 512 × 256 validators are the signature
+/// checks of one budget.
+pub const UPDATE_STEPS: usize = 512;
 
 /// Bytes of one signed note (a checkpoint with up to 64 signature lines of about 200 bytes).
 pub const NOTE_BYTES: usize = 16 << 10;

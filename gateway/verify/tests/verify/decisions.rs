@@ -240,6 +240,22 @@ fn decision_12_a_newer_time_of_the_same_checkpoint_is_remembered() {
 }
 
 #[test]
+fn decision_12_the_heartbeat_of_an_idle_lane_is_seen_and_moves_nothing_else() {
+    let mut department = Department::publishing();
+    let mut receiver = department.receiver();
+    let size = department.log.len();
+    receiver.take(&department.log.whole());
+    department.log.time = department.log.time.plus(30);
+    let beat = receiver.observes(&department.log.note(size)).unwrap().unwrap();
+    assert_eq!(beat.leaves().len(), 0);
+    let (before, after) = (receiver.state.seen.clone().unwrap().0, beat.after().seen.clone().unwrap().0);
+    assert_eq!((after.size, after.root, after.time.since(before.time)), (before.size, before.root, 30));
+    // The same one again, or one of leaves still to come, says nothing new.
+    receiver.state = beat.after().clone();
+    assert!(receiver.observes(&department.log.note(size)).unwrap().is_none());
+}
+
+#[test]
 fn decision_13_what_is_minted_says_why_it_is_believed() {
     let department = Department::publishing();
     let verified = record_at(&department, 4);

@@ -572,6 +572,10 @@ impl Receiver {
         self.with_context(|context| page::verify(page, &self.state, context))
     }
 
+    pub(crate) fn observes(&self, note: &str) -> Result<Option<Admission>, PageRejection> {
+        self.with_context(|context| page::observe(note, &self.state, context))
+    }
+
     /// Takes a page that must be good, and stores what it yields.
     pub(crate) fn take(&mut self, page: &Page) -> PageVerdict {
         let verdict = self.verify(page).unwrap();

@@ -159,30 +159,24 @@ async fn forged_receipt(stage: &Stage, notary: &Department, page: &Value, story:
 async fn dropped_leaf(stage: &Stage, notary: &Department, page: &Value, story: &mut Story<'_>) -> anyhow::Result<()> {
     let mut forged = page.clone();
     let from = page.get("from").and_then(Value::as_u64).context("no from")?;
-    let entries = BASE64.decode(page.get("entries").and_then(Value::as_str).unwrap_or_default())?;
-    let kept = entries.get(64..).context("an empty page")?;
-    anyhow::ensure!(!kept.is_empty(), "the page has one leaf only");
-    *forged.pointer_mut("/entries").context("no entries")? = json!(BASE64.encode(kept));
+    let dropped = from + 1;
+    let mut entries = BASE64.decode(page.get("entries").and_then(Value::as_str).unwrap_or_default())?;
+    anyhow::ensure!(entries.len() >= 3 * 64, "the page has fewer than three leaves");
+    entries.drain(64..128);
+    *forged.pointer_mut("/entries").context("no entries")? = json!(BASE64.encode(entries));
     let opened = page.get("opened").and_then(Value::as_array).context("no opened leaves")?;
-    let moved: Vec<Value> = opened
-        .iter()
-        .filter(|leaf| leaf.get("index").and_then(Value::as_u64) != Some(from))
-        .map(|leaf| {
-            let mut leaf = leaf.clone();
-            if let Some(index) = leaf.get_mut("index") {
-                *index = json!(index.as_u64().unwrap_or(1) - 1);
-            }
-            leaf
-        })
-        .collect();
+    let index = |leaf: &Value| leaf.get("index").and_then(Value::as_u64).unwrap_or(0);
+    let mut moved: Vec<Value> = opened.iter().filter(|leaf| index(leaf) != dropped).cloned().collect();
+    for leaf in &mut moved {
+        let at = index(leaf);
+        if let Some(place) = leaf.get_mut("index") {
+            *place = json!(if at > dropped { at - 1 } else { at });
+        }
+    }
     *forged.pointer_mut("/opened").context("no opened")? = Value::Array(moved);
     let reply = stage.courier.deliver(notary, &inbox_pages(page), &forged).await?;
-    refused(
-        story,
-        &format!("a dropped leaf: leaf {from} left out, the rest moved up"),
-        &["join-does-not-close"],
-        &reply,
-    )
+    let what = format!("a dropped leaf: leaf {dropped} left out, the rest moved up");
+    refused(story, &what, &["join-does-not-close"], &reply)
 }
 
 async fn honest_page(stage: &Stage, notary: &Department, page: &Value, story: &mut Story<'_>) -> anyhow::Result<()> {
@@ -196,7 +190,7 @@ async fn honest_page(stage: &Stage, notary: &Department, page: &Value, story: &m
     )
 }
 
-/// The land registry signs a second history of the same length with its own key.
+/// The land registry's own key signs another root for the leaves that the notary holds.
 async fn rewritten_log(
     stage: &Stage,
     land: &Department,
