@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
 use bytes::Bytes;
+use hufu_schemas_core::limits::{NOTE_BYTES, UPDATE_STEPS};
 use hufu_schemas_core::{Height, LaneId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,6 +30,7 @@ pub(super) fn router(shell: &Shell) -> Router<Shell> {
         .route("/v1/lanes/{slug}/{epoch}/checkpoint", get(checkpoint))
         .route("/v1/inbox/{gateway}/{slug}/{epoch}/state", get(inbox_state))
         .route("/v1/inbox/{gateway}/{slug}/{epoch}/pages", post(post_page))
+        .route("/v1/inbox/{gateway}/{slug}/{epoch}/checkpoint", post(post_checkpoint))
         .route("/v1/inbox/ledgers", get(inbox_ledgers))
         .route("/v1/inbox/ledgers/{id}/updates", post(post_updates))
         .route_layer(middleware::from_fn_with_state(shell.clone(), guard::prompt));
@@ -103,7 +105,8 @@ async fn updates(
 ) -> Result<Response, Problem> {
     access::follows(&peer)?;
     let ledger = extract::ledger(&id)?;
-    let (limit, wait) = (extract::limit(asked.limit), extract::wait(asked.wait));
+    // More than a receiver takes would be carried in vain.
+    let (limit, wait) = (extract::limit(asked.limit).min(UPDATE_STEPS), extract::wait(asked.wait));
     let query = UpdatesQuery { from: Height::new(asked.from), limit, wait };
     Ok(bytes_or_nothing(shell.backend().updates(&ledger, query).await?))
 }
@@ -133,8 +136,20 @@ async fn post_page(
 ) -> Result<Json<PageReceipt>, Problem> {
     let lane = extract::lane(&gateway, &slug, &epoch)?;
     access::writes(&peer, &lane)?;
-    let (_slot, bytes) = delivery(&shell, &peer, body).await?;
+    let (_slot, bytes) = delivery(&shell, &peer, body, shell.limits().body_bytes).await?;
     Ok(Json(shell.backend().post_page(&peer.identity, &lane, bytes).await?))
+}
+
+async fn post_checkpoint(
+    State(shell): State<Shell>,
+    Extension(peer): Peer,
+    Segments((gateway, slug, epoch)): Segments<(String, String, String)>,
+    body: Body,
+) -> Result<Json<InboxState>, Problem> {
+    let lane = extract::lane(&gateway, &slug, &epoch)?;
+    access::writes(&peer, &lane)?;
+    let (_slot, note) = delivery(&shell, &peer, body, shell.limits().body_bytes.min(NOTE_BYTES)).await?;
+    Ok(Json(shell.backend().post_checkpoint(&peer.identity, &lane, note).await?))
 }
 
 async fn inbox_ledgers(State(shell): State<Shell>, Extension(peer): Peer) -> Result<Json<Value>, Problem> {
@@ -151,15 +166,17 @@ async fn post_updates(
 ) -> Result<Json<LedgerWant>, Problem> {
     let ledger = extract::ledger(&id)?;
     access::delivers(&peer, &ledger)?;
-    let (_slot, bytes) = delivery(&shell, &peer, body).await?;
+    let (_slot, bytes) = delivery(&shell, &peer, body, shell.limits().body_bytes).await?;
     Ok(Json(shell.backend().post_updates(&peer.identity, &ledger, bytes).await?))
 }
 
-/// A posted body, under the peer's quota. The slot bounds the memory of bodies and is held until they are dealt with.
+/// A posted body of at most `most` bytes, under the peer's quota. The slot bounds the memory of bodies and is held until
+/// they are dealt with.
 async fn delivery<'a>(
     shell: &'a Shell,
     peer: &PeerGrant,
     body: Body,
+    most: usize,
 ) -> Result<(tokio::sync::SemaphorePermit<'a>, Bytes), Problem> {
     shell.common.quota.take(&peer.identity, Instant::now()).map_err(|wait| {
         let words = format!("{} posts more than its quota", peer.identity);
@@ -167,6 +184,6 @@ async fn delivery<'a>(
         Problem::new(ProblemCode::QuotaExceeded, words).between(most, "more").after(wait)
     })?;
     let slot = shell.bodies.try_acquire().map_err(|_| guard::no_slot("posted bodies"))?;
-    let bytes = extract::body(body, shell.limits().body_bytes).await?;
+    let bytes = extract::body(body, most).await?;
     Ok((slot, bytes))
 }

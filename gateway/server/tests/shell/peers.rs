@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hufu_gateway_server::config::Limits;
+use hufu_schemas_core::limits::{NOTE_BYTES, UPDATE_STEPS};
 use serde_json::{Value, json};
 
 use crate::support::{Authority, LEDGER, OTHER_LEDGER, World, client, problem, until, within};
@@ -92,6 +93,8 @@ async fn a_lane_that_is_not_bound_is_refused_for_reading_and_for_writing() {
     assert_eq!(problem(state).await.1, "lane-not-bound");
     let post = peer.post(world.peers("/v1/inbox/notary.example/certificates/1/pages")).body("{}");
     assert_eq!(problem(post.send().await.unwrap()).await.1, "lane-not-bound");
+    let note = peer.post(world.peers("/v1/inbox/notary.example/certificates/1/checkpoint")).body("note");
+    assert_eq!(problem(note.send().await.unwrap()).await.1, "lane-not-bound");
     let updates = peer.post(world.peers(&format!("/v1/inbox/ledgers/{OTHER_LEDGER}/updates"))).body("{}");
     assert_eq!(problem(updates.send().await.unwrap()).await.1, "ledger-not-bound");
     let idle = world.as_peer(&["urn:hufu:gateway:idle.example"]);
@@ -120,6 +123,45 @@ async fn reading_a_lane() {
 }
 
 #[tokio::test]
+async fn an_answer_holds_no_more_steps_than_a_receiver_takes() {
+    let world = World::new().await;
+    for limit in ["", "&limit=99999", "&limit=512", "&limit=513"] {
+        let path = format!("/v1/ledgers/{LEDGER}/updates?from=1{limit}");
+        let steps: Value = world.as_relayer().get(world.peers(&path)).send().await.unwrap().json().await.unwrap();
+        assert_eq!(steps, json!({ "from": 1, "limit": UPDATE_STEPS }), "{limit}");
+    }
+    let path = format!("/v1/ledgers/{LEDGER}/updates?from=1&limit=3");
+    let steps: Value = world.as_relayer().get(world.peers(&path)).send().await.unwrap().json().await.unwrap();
+    assert_eq!(steps["limit"], 3);
+}
+
+#[tokio::test]
+async fn a_relayer_delivers_a_checkpoint_and_is_told_the_lanes_state() {
+    let world = World::new().await;
+    let url = world.peers("/v1/inbox/tax.example/clearance/1/checkpoint");
+    let post = |note: String| world.as_relayer().post(&url).header("content-type", "text/plain").body(note).send();
+    let state: Value = post("n".repeat(NOTE_BYTES)).await.unwrap().json().await.unwrap();
+    assert_eq!((&state["lane"], &state["evidence"]), (&json!("tax.example/clearance/1"), &json!(2)));
+    let call = format!("checkpoint of tax.example/clearance/1 by urn:hufu:relayer:city-1, {NOTE_BYTES} bytes");
+    assert!(world.fake.seen(&call), "{:?}", world.fake.calls);
+    let (status, code, _) = problem(post("n".repeat(NOTE_BYTES + 1)).await.unwrap()).await;
+    assert_eq!((status, code.as_str()), (413, "body-too-large"), "a note is small, whatever a page may be");
+    assert_eq!(world.fake.calls.lock().unwrap().len(), 1);
+    let read = world.as_relayer().get(&url).send().await.unwrap();
+    assert_eq!(problem(read).await.0, 405);
+}
+
+#[tokio::test]
+async fn checkpoints_and_pages_come_out_of_one_quota() {
+    let world = World::with(Limits { pages_per_minute_per_peer: 1, ..Limits::default() }).await;
+    let peer = world.as_relayer();
+    let note = peer.post(world.peers("/v1/inbox/tax.example/clearance/1/checkpoint")).body("note");
+    assert_eq!(note.send().await.unwrap().status(), 200);
+    let page = peer.post(world.peers("/v1/inbox/tax.example/clearance/1/pages")).body("{}");
+    assert_eq!(problem(page.send().await.unwrap()).await.1, "quota-exceeded");
+}
+
+#[tokio::test]
 async fn a_long_poll_says_nothing_new_after_its_wait() {
     let world = World::new().await;
     let started = Instant::now();
@@ -137,7 +179,7 @@ async fn a_relayer_asks_and_delivers() {
     let state = peer.get(world.peers("/v1/inbox/tax.example/clearance/1/state")).send().await.unwrap();
     let expected = json!({
         "lane": "tax.example/clearance/1", "size": 3, "seen": 5, "frozen": false,
-        "waiting": { "reason": "head-behind", "ledger": LEDGER, "height": 12 },
+        "waiting": { "reason": "head-behind", "ledger": LEDGER, "height": 12 }, "evidence": 2,
     });
     assert_eq!(state.json::<Value>().await.unwrap(), expected);
     let ledgers = peer.get(world.peers("/v1/inbox/ledgers")).send().await.unwrap();

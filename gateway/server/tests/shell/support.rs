@@ -203,6 +203,9 @@ impl Backend for Fake {
         if ledger.as_str() != LEDGER {
             return Err(Problem::new(ProblemCode::NoSuchLedger, "not read here"));
         }
+        if query.from < Height::new(7) {
+            return Ok(Some(Bytes::from(json!({ "from": query.from, "limit": query.limit }).to_string())));
+        }
         tokio::time::sleep(query.wait).await;
         Ok(None)
     }
@@ -210,7 +213,7 @@ impl Backend for Fake {
     async fn inbox_state(&self, lane: &LaneId) -> Answer<InboxState> {
         let height = Some(Height::new(12));
         let waiting = Some(Waiting { reason: "head-behind", ledger: Some(LedgerId::parse(LEDGER).unwrap()), height });
-        Ok(InboxState { lane: lane.clone(), size: 3, seen: 5, frozen: false, waiting })
+        Ok(InboxState { lane: lane.clone(), size: 3, seen: 5, frozen: false, waiting, evidence: Some(2) })
     }
 
     async fn post_page(&self, peer: &Identity, lane: &LaneId, bytes: Bytes) -> Answer<PageReceipt> {
@@ -219,6 +222,11 @@ impl Backend for Fake {
             Problem::new(ProblemCode::Refused(fault.reason()), fault.to_string()).of_lane(lane).at_leaf(3)
         })?;
         Ok(PageReceipt { size: 4, admitted: 1, held: 0, sealed: 0, known: 0, waiting: None, faults: Vec::new() })
+    }
+
+    async fn post_checkpoint(&self, peer: &Identity, lane: &LaneId, note: Bytes) -> Answer<InboxState> {
+        self.called(format!("checkpoint of {lane} by {peer}, {} bytes", note.len()));
+        self.inbox_state(lane).await
     }
 
     async fn inbox_ledgers(&self) -> Answer<Vec<LedgerWant>> {
