@@ -26,6 +26,9 @@ pub(crate) struct InboxState {
     pub(crate) seen: u64,
     #[serde(default)]
     pub(crate) frozen: bool,
+    /// The lowest leaf that is held because the evidence that came with it did not close.
+    #[serde(default)]
+    pub(crate) evidence: Option<u64>,
 }
 
 /// Why a lane does not move on: its ledger has to come to `height` first.
@@ -56,6 +59,14 @@ pub(crate) struct PageAnswer {
     /// Size of the last checkpoint seen, where the gateway says it; without it the state is asked again.
     #[serde(default)]
     pub(crate) seen: Option<u64>,
+}
+
+impl PageAnswer {
+    /// Whether another courier was faster. Leaves about no record (a definition, a coverage) are in none of the counts: a
+    /// page of them is new all the same.
+    pub(crate) const fn was_known(&self) -> bool {
+        self.admitted == 0 && self.held == 0 && self.sealed == 0 && self.known > 0
+    }
 }
 
 /// `GET /v1/inbox/ledgers`.
@@ -101,7 +112,12 @@ pub(crate) fn claimed_size(page: &[u8]) -> Option<u64> {
         checkpoint: String,
     }
     let head: Head = serde_json::from_slice(page).ok()?;
-    head.checkpoint.lines().nth(1)?.parse().ok()
+    size_of_note(&head.checkpoint)
+}
+
+/// The size that a checkpoint claims, read likewise and believed as little.
+pub(crate) fn size_of_note(note: &str) -> Option<u64> {
+    note.lines().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hufu_schemas_core::limits::PageLimits;
+use hufu_schemas_core::limits::{NOTE_BYTES, PageLimits};
 use hufu_schemas_core::{LaneId, LedgerId};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -69,9 +69,37 @@ impl Gateway {
 
     /// The page of `lane` from leaf `from` on; `None` when nothing followed within the long poll.
     pub(crate) async fn page(&self, lane: &LaneId, from: u64, limit: u64, seen: u64) -> Result<Option<Bytes>, Trouble> {
-        let (slug, epoch, wait) = (lane.slug(), lane.epoch(), self.pace.long_poll.as_secs());
+        self.page_within(self.pace.long_poll, lane, from, limit, seen).await
+    }
+
+    /// The page of leaves that are there already; `None` when they are not.
+    pub(crate) async fn page_again(
+        &self,
+        lane: &LaneId,
+        from: u64,
+        limit: u64,
+        seen: u64,
+    ) -> Result<Option<Bytes>, Trouble> {
+        self.page_within(Duration::ZERO, lane, from, limit, seen).await
+    }
+
+    async fn page_within(
+        &self,
+        wait: Duration,
+        lane: &LaneId,
+        from: u64,
+        limit: u64,
+        seen: u64,
+    ) -> Result<Option<Bytes>, Trouble> {
+        let (slug, epoch, wait) = (lane.slug(), lane.epoch(), wait.as_secs());
         let path = format!("/v1/lanes/{slug}/{epoch}/pages?from={from}&limit={limit}&seen={seen}&wait={wait}");
         self.read_carried("page", &path).await
+    }
+
+    /// The latest checkpoint of `lane`, a signed note; `None` when there is none.
+    pub(crate) async fn checkpoint(&self, lane: &LaneId) -> Result<Option<Bytes>, Trouble> {
+        let path = format!("/v1/lanes/{}/{}/checkpoint", lane.slug(), lane.epoch());
+        self.read("checkpoint", &path, NOTE_BYTES).await
     }
 
     /// The updates of `ledger` from height `from` on; `None` when nothing followed within the long poll.
@@ -95,6 +123,12 @@ impl Gateway {
     /// Delivers a page as it came.
     pub(crate) async fn deliver_page(&self, lane: &LaneId, page: Bytes) -> Result<PageAnswer, Trouble> {
         self.deliver("deliver-page", &format!("/v1/inbox/{lane}/pages"), page).await
+    }
+
+    /// Delivers a checkpoint as it came; returns what the destination has then.
+    pub(crate) async fn deliver_checkpoint(&self, lane: &LaneId, note: Bytes) -> Result<InboxState, Trouble> {
+        let path = format!("/v1/inbox/{lane}/checkpoint");
+        self.post("deliver-checkpoint", &path, "text/plain; charset=utf-8", note).await
     }
 
     /// Delivers updates as they came; returns the height wanted next.
@@ -130,12 +164,23 @@ impl Gateway {
         }
     }
 
-    /// Delivers. Is let finish at shutdown, within the grace that the relayer gives.
     async fn deliver<T: DeserializeOwned>(&self, request: &'static str, path: &str, body: Bytes) -> Result<T, Trouble> {
         let bytes = body.len();
-        let post = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
-        let answer = self.send(request, post.timeout(self.pace.request).body(body), ANSWER_MOST).await?;
+        let answer = self.post(request, path, "application/json", body).await?;
         self.metrics.written(bytes);
+        Ok(answer)
+    }
+
+    /// Delivers. Is let finish at shutdown, within the grace that the relayer gives.
+    async fn post<T: DeserializeOwned>(
+        &self,
+        request: &'static str,
+        path: &str,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<T, Trouble> {
+        let post = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, content_type);
+        let answer = self.send(request, post.timeout(self.pace.request).body(body), ANSWER_MOST).await?;
         self.parse(answer.as_deref().unwrap_or_default())
     }
 

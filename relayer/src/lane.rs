@@ -8,6 +8,8 @@ use hufu_schemas_core::{LaneId, LedgerId};
 use tokio::sync::watch;
 
 use crate::answers::{InboxState, PageAnswer, Waiting, claimed_size};
+use crate::evidence::Mending;
+use crate::heartbeat::Heartbeat;
 use crate::metrics::Outcome;
 use crate::progress::moved_past;
 use crate::recovery::Recovery;
@@ -32,6 +34,8 @@ pub(crate) struct LaneCourier {
     patience: Duration,
     /// The ledger that a page of this lane waited for last.
     ledger: Option<(LedgerId, watch::Receiver<u64>)>,
+    heartbeat: Heartbeat,
+    mending: Mending,
 }
 
 /// A page in memory.
@@ -45,7 +49,9 @@ impl LaneCourier {
     pub(crate) fn new(lane: LaneId, route: Route) -> Self {
         let recovery = route.recovery(&format!("lane {lane}"));
         let patience = route.pace.ledger_first;
-        Self { lane, route, recovery, state: None, held: None, leaves: LEAVES_MOST, patience, ledger: None }
+        let (heartbeat, mending) = (Heartbeat::default(), Mending::new());
+        let (state, held, leaves, ledger) = (None, None, LEAVES_MOST, None);
+        Self { lane, route, recovery, state, held, leaves, patience, ledger, heartbeat, mending }
     }
 
     /// Carries until the process ends.
@@ -57,7 +63,7 @@ impl LaneCourier {
         }
     }
 
-    /// One page, or one long poll in which none came.
+    /// One page, or one long poll in which none came and then the heartbeat.
     async fn round(&mut self) -> Result<(), Trouble> {
         let state = self.state().await?;
         if state.frozen {
@@ -65,13 +71,10 @@ impl LaneCourier {
             self.recovery.rest("frozen", self.route.pace.slow_poll).await;
             return Ok(());
         }
-        let Some(page) = self.page(&state).await? else {
-            self.route.metrics.lane_at(&self.route.name, &self.lane, End::Origin, state.size);
-            // Another courier may have moved the destination meanwhile.
-            self.state = None;
-            self.succeeded();
-            return Ok(());
-        };
+        if let Some(from) = state.evidence.filter(|_| self.mending.is_due(self.route.pace.evidence)) {
+            return self.mend(from, state.seen).await;
+        }
+        let Some(page) = self.page(&state).await? else { return self.idle(&state).await };
         let answer = self.deliver(&page).await?;
         self.route.metrics.lane_at(&self.route.name, &self.lane, End::Destination, answer.size);
         match &answer.waiting {
@@ -102,6 +105,26 @@ impl LaneCourier {
         Ok(Some(Held { from: state.size, bytes }))
     }
 
+    /// Nothing follows: the destination gets the origin's checkpoint, as a sign that the lane lives.
+    async fn idle(&mut self, state: &InboxState) -> Result<(), Trouble> {
+        self.route.metrics.lane_at(&self.route.name, &self.lane, End::Origin, state.size);
+        // Without a fresh answer it is asked again: another courier may have moved the destination meanwhile.
+        self.state = self.heartbeat.beat(&self.lane, &self.route, state.size).await?;
+        self.succeeded();
+        Ok(())
+    }
+
+    /// Brings fresh evidence for leaf `from`. Pages go on whether it helps or not.
+    async fn mend(&mut self, from: u64, seen: u64) -> Result<(), Trouble> {
+        self.state = None;
+        match self.mending.mend(&self.lane, &self.route, from, seen).await {
+            // The lane's own pages are not asked for smaller because of this one.
+            Err(trouble) if trouble.remedy() == Remedy::Smaller => self.recovery.note(&trouble),
+            mended => return mended,
+        }
+        Ok(())
+    }
+
     async fn deliver(&mut self, page: &Held) -> Result<PageAnswer, Trouble> {
         // A step of the ledger that comes while the page is on its way has to wake this lane afterwards.
         if let Some((_, receiver)) = &mut self.ledger {
@@ -118,11 +141,10 @@ impl LaneCourier {
             self.failed(&trouble);
             return Err(trouble);
         }
-        let new = answer.admitted.saturating_add(answer.held).saturating_add(answer.sealed);
-        // Leaves about no record (a definition, a coverage) are in none of the counts: a page of them is new all the same.
-        let outcome = if new == 0 && answer.known > 0 { Outcome::Known } else { Outcome::Admitted };
-        self.route.metrics.page(outcome);
-        self.state = answer.seen.map(|seen| InboxState { size: answer.size, seen, frozen: false });
+        self.route.metrics.page(if answer.was_known() { Outcome::Known } else { Outcome::Admitted });
+        // A page of which leaves are held may leave them in want of evidence: that is asked.
+        let seen = answer.seen.filter(|_| answer.held == 0);
+        self.state = seen.map(|seen| InboxState { size: answer.size, seen, frozen: false, evidence: None });
         self.leaves = self.leaves.saturating_mul(2).min(LEAVES_MOST);
         self.patience = self.route.pace.ledger_first;
         self.succeeded();

@@ -2,6 +2,7 @@
 //! carries them across. Head updates travel per ledger and not per lane (design, decision 8).
 
 use hufu_schemas_core::LedgerId;
+use hufu_schemas_core::limits::UPDATE_STEPS;
 
 use crate::answers::InboxLedger;
 use crate::metrics::Outcome;
@@ -9,8 +10,9 @@ use crate::recovery::Recovery;
 use crate::route::Route;
 use crate::trouble::{Remedy, Trouble, TroubleKind};
 
-/// Steps asked for at once: 1,024 headers of 1 KiB are about 1.4 MiB in base64. Fewer after a batch that was too large.
-const STEPS_MOST: u64 = 1_024;
+/// Steps asked for at once: what a gateway takes, since a destination that is further behind than that would refuse more
+/// for ever. Fewer after a batch that was too much.
+const STEPS_MOST: u64 = UPDATE_STEPS as u64;
 
 /// The task of one ledger.
 #[derive(Debug)]
@@ -87,7 +89,7 @@ impl LedgerCourier {
     /// Forgets what it knew and asks again.
     async fn recover(&mut self, trouble: &Trouble) {
         self.wants = None;
-        if trouble.remedy() == Remedy::Smaller && self.steps > 1 {
+        if is_too_much(trouble) && self.steps > 1 {
             self.steps /= 2;
             self.recovery.note(trouble);
             return;
@@ -105,4 +107,10 @@ impl LedgerCourier {
         self.recovery.fine();
         self.route.succeeded();
     }
+}
+
+/// Whether fewer steps may help: they were too many bytes, too many for the gateway, or too much work for its budget.
+fn is_too_much(trouble: &Trouble) -> bool {
+    trouble.remedy() == Remedy::Smaller
+        || matches!(trouble.refused_code(), Some("update-malformed" | "budget-exhausted"))
 }

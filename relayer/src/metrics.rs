@@ -21,6 +21,7 @@ pub struct Metrics {
     registry: Registry,
     pages: IntCounterVec,
     updates: IntCounterVec,
+    checkpoints: IntCounterVec,
     refusals: IntCounterVec,
     troubles: IntCounterVec,
     bytes: IntCounterVec,
@@ -32,7 +33,7 @@ pub struct Metrics {
     codes: Mutex<BTreeSet<String>>,
 }
 
-/// What became of a page or of updates that were to be delivered.
+/// What became of a page, of updates or of a checkpoint that were to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The destination moved on.
@@ -81,6 +82,11 @@ impl Metrics {
         Ok(Self {
             pages: counter("pages_total", "Pages by what became of them.", &["outcome"])?,
             updates: counter("updates_total", "Batches of ledger updates by what became of them.", &["outcome"])?,
+            checkpoints: counter(
+                "checkpoints_total",
+                "Heartbeats of idle lanes by what became of them.",
+                &["outcome"],
+            )?,
             refusals: counter("refusals_total", "Answers of 422 by the problem's code.", &["code"])?,
             troubles: counter("troubles_total", "Requests that brought no answer to use.", &["end", "reason"])?,
             bytes: counter("bytes_total", "Bytes of pages and updates carried.", &["direction"])?,
@@ -118,6 +124,10 @@ impl Metrics {
 
     pub(crate) fn updates(&self, outcome: Outcome) {
         self.updates.with_label_values(&[outcome.label()]).inc();
+    }
+
+    pub(crate) fn checkpoint(&self, outcome: Outcome) {
+        self.checkpoints.with_label_values(&[outcome.label()]).inc();
     }
 
     pub(crate) fn trouble(&self, trouble: &Trouble) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Waits and time limits. [`Pace::default`] is for networks of cities; a demonstration or a test shortens it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// How long the origin may hold a question that nothing answers yet. Sent in whole seconds; gateways take at most 30.
+    /// How long the origin may hold a question that nothing answers yet; an idle lane's checkpoint is looked at after each.
+    /// Sent in whole seconds; gateways take at most 30.
     pub long_poll: Duration,
     /// Between two looks at what an operator has to change first: a frozen lane, a lane that is not shown to us.
     pub slow_poll: Duration,
@@ -21,6 +22,8 @@ pub struct Pace {
     pub ledger_first: Duration,
     /// The longest wait of a page for its ledger.
     pub ledger_most: Duration,
+    /// Between two pages that bring fresh evidence for a held leaf of one lane.
+    pub evidence: Duration,
     /// Time for a connection with its handshake.
     pub connect: Duration,
     /// Time for a request, beyond the wait of a long poll.
@@ -40,6 +43,7 @@ impl Default for Pace {
             retry_after_most: Duration::from_secs(600),
             ledger_first: Duration::from_millis(250),
             ledger_most: Duration::from_secs(5),
+            evidence: Duration::from_secs(5),
             connect: Duration::from_secs(5),
             // 8 MiB over 4 Mbit/s take 17 s; the gateway then verifies and commits.
             request: Duration::from_secs(60),

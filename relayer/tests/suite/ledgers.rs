@@ -40,6 +40,38 @@ async fn a_refused_update_is_counted_and_tried_again() {
 }
 
 #[tokio::test]
+async fn a_destination_that_is_600_headers_behind_catches_up() {
+    let (origin, destination) = (Fake::default(), Fake::default());
+    origin.edit(|inner| inner.ledger = blocks(600));
+    destination.edit(|inner| inner.wants = Some(0));
+    let courier = carry(&origin, &destination, "").await;
+    destination.until("the head comes to 600", |inner| inner.wants == Some(600)).await;
+    courier.until_counts("hufu_relayer_updates_total{outcome=\"admitted\"}", 2).await;
+    assert_eq!(courier.count("hufu_relayer_updates_total{outcome=\"refused\"}"), 0, "asked for what is taken");
+    courier.end().await;
+}
+
+#[tokio::test]
+async fn steps_that_cost_the_destination_too_much_come_in_smaller_batches() {
+    let (origin, destination) = (Fake::default(), Fake::default());
+    origin.edit(|inner| inner.ledger = blocks(600));
+    destination.edit(|inner| {
+        inner.wants = Some(0);
+        inner.steps_most = Some(100);
+        inner.refusals.insert(LEDGER.to_owned(), vec![Refuse::with(422, "update-malformed")].into());
+    });
+    // Only fewer steps help within the deadline of the test: after any other refusal it would wait up to an hour.
+    let hour = Duration::from_secs(3_600);
+    let (from, to) = (origin.serve().await, destination.serve().await);
+    let pace = Pace { backoff_first: hour, backoff_most: hour, ..quick() };
+    let courier = Running::start(relayer(&from, &to, "").with_pace(pace));
+    destination.until("the head comes to 600", |inner| inner.wants == Some(600)).await;
+    assert_eq!(courier.count("hufu_relayer_refusals_total{code=\"update-malformed\"}"), 1);
+    assert!(courier.count("hufu_relayer_refusals_total{code=\"budget-exhausted\"}") >= 2);
+    courier.end().await;
+}
+
+#[tokio::test]
 async fn a_page_waits_for_its_ledger_and_goes_on_with_what_is_missing() {
     let origin = Fake::with_lane(LANE, 6);
     let destination = Fake::wanting(&[LANE]);

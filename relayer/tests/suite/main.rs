@@ -9,6 +9,8 @@
 )]
 
 mod carrying;
+mod evidence;
+mod heartbeats;
 mod ledgers;
 mod mutual_tls;
 mod support;

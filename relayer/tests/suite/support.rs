@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hufu_relayer::{Metrics, Pace, Relayer, RelayerConfig, SystemClock};
+use hufu_schemas_core::limits::UPDATE_STEPS;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -71,6 +72,18 @@ pub(crate) struct Inner {
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) states_asked: usize,
     pub(crate) page_limits: Vec<u64>,
+    /// The notes of own lanes.
+    pub(crate) checkpoints: BTreeMap<String, String>,
+    /// Checkpoints as they came, by lane.
+    pub(crate) notes: Vec<(String, String)>,
+    /// Refusals of checkpoints, one each, before any is taken.
+    pub(crate) note_refusals: VecDeque<Refuse>,
+    /// The held leaf whose evidence is wanted.
+    pub(crate) evidence: Option<u64>,
+    /// No page releases that leaf.
+    pub(crate) evidence_never_closes: bool,
+    /// Steps of one update that its budget is enough for; `None`: for as many as a gateway takes at all.
+    pub(crate) steps_most: Option<usize>,
 }
 
 /// The gateway; clones are the same one.
@@ -147,9 +160,11 @@ impl Fake {
         Router::new()
             .route("/v1/lanes", get(lanes))
             .route("/v1/lanes/{slug}/{epoch}/pages", get(page))
+            .route("/v1/lanes/{slug}/{epoch}/checkpoint", get(checkpoint))
             .route("/v1/ledgers/{id}/updates", get(updates))
             .route("/v1/inbox/{gateway}/{slug}/{epoch}/state", get(state))
             .route("/v1/inbox/{gateway}/{slug}/{epoch}/pages", post(take_page))
+            .route("/v1/inbox/{gateway}/{slug}/{epoch}/checkpoint", post(take_checkpoint))
             .route("/v1/inbox/ledgers", get(ledgers))
             .route("/v1/inbox/ledgers/{id}/updates", post(take_updates))
             .layer(DefaultBodyLimit::disable())
@@ -220,20 +235,46 @@ async fn page(
 
 async fn updates(State(fake): State<Fake>, Path(id): Path<String>, Query(range): Query<Range>) -> Response {
     let answer = fake.poll(range.wait, |inner| {
-        let steps: Vec<_> = inner.ledger.iter().enumerate().skip(range.from).take(range.limit.min(2)).collect();
+        let steps: Vec<_> = inner.ledger.iter().enumerate().skip(range.from).take(range.limit).collect();
         let steps: Vec<_> = steps.iter().map(|(height, bytes)| json!({"height": height, "bytes": bytes})).collect();
         (!steps.is_empty()).then(|| json_of(&json!({"ledger": id, "steps": steps})))
     });
     answer.await
 }
 
+async fn checkpoint(State(fake): State<Fake>, Path((slug, epoch)): Path<(String, u32)>) -> Response {
+    let note = fake.look().checkpoints.get(&format!("land.example/{slug}/{epoch}")).cloned();
+    note.map_or_else(|| problem(&Refuse::with(404, "no-such-lane")), IntoResponse::into_response)
+}
+
 async fn state(State(fake): State<Fake>, Path((gateway, slug, epoch)): Path<(String, String, u32)>) -> Response {
     let lane = format!("{gateway}/{slug}/{epoch}");
     fake.edit(|inner| {
         inner.states_asked += 1;
-        let Some(leaves) = inner.inbox.get(&lane) else { return problem(&Refuse::with(404, "unknown-lane")) };
-        let size = leaves.len();
-        json_of(&json!({"lane": lane, "size": size, "seen": size, "frozen": inner.frozen, "waiting": null}))
+        state_of(inner, &lane)
+    })
+}
+
+fn state_of(inner: &Inner, lane: &str) -> Response {
+    let Some(leaves) = inner.inbox.get(lane) else { return problem(&Refuse::with(404, "unknown-lane")) };
+    let (size, frozen, evidence) = (leaves.len(), inner.frozen, inner.evidence);
+    let state = json!({
+        "lane": lane, "size": size, "seen": size, "frozen": frozen, "waiting": null, "evidence": evidence,
+    });
+    json_of(&state)
+}
+
+async fn take_checkpoint(
+    State(fake): State<Fake>,
+    Path((gateway, slug, epoch)): Path<(String, String, u32)>,
+    headers: HeaderMap,
+    note: String,
+) -> Response {
+    let lane = format!("{gateway}/{slug}/{epoch}");
+    assert!(headers[CONTENT_TYPE].to_str().unwrap().starts_with("text/plain"), "{headers:?}");
+    fake.edit(|inner| {
+        inner.notes.push((lane.clone(), note));
+        inner.note_refusals.pop_front().map_or_else(|| state_of(inner, &lane), |refusal| problem(&refusal))
     })
 }
 
@@ -261,8 +302,13 @@ fn admit(inner: &mut Inner, lane: &str, body: &[u8]) -> Response {
     if from > log.len() {
         return problem(&Refuse::with(409, "leaf-gap"));
     }
+    let leaves = page["leaves"].as_array().unwrap();
+    let brings = |leaf: u64| (from..from + leaves.len()).contains(&(leaf as usize));
+    if !inner.evidence_never_closes && inner.evidence.is_some_and(brings) {
+        inner.evidence = None;
+    }
     let (mut admitted, mut known, mut waiting) = (0, 0, Value::Null);
-    for (index, leaf) in page["leaves"].as_array().unwrap().iter().enumerate() {
+    for (index, leaf) in leaves.iter().enumerate() {
         let (index, leaf) = (from + index, leaf.as_str().unwrap());
         if index < log.len() {
             assert_eq!(log[index], leaf, "a known leaf came changed");
@@ -295,7 +341,14 @@ async fn take_updates(State(fake): State<Fake>, Path(id): Path<String>, body: By
             return problem(&refusal);
         }
         let update: Value = serde_json::from_slice(&body).unwrap();
-        let last = update["steps"].as_array().unwrap().last().unwrap()["height"].as_u64().unwrap();
+        let steps = update["steps"].as_array().unwrap();
+        if steps.len() > UPDATE_STEPS {
+            return problem(&Refuse::with(422, "update-malformed"));
+        }
+        if inner.steps_most.is_some_and(|most| steps.len() > most) {
+            return problem(&Refuse::with(422, "budget-exhausted"));
+        }
+        let last = steps.last().unwrap()["height"].as_u64().unwrap();
         let wants = inner.wants.map(|wants| wants.max(last + 1));
         inner.wants = wants;
         json_of(&json!({ "wants": wants }))
@@ -328,6 +381,7 @@ pub(crate) fn quick() -> Pace {
         backoff_most: ms(50),
         ledger_first: ms(50),
         ledger_most: ms(100),
+        evidence: ms(50),
         ..Pace::default()
     }
 }
