@@ -154,6 +154,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
                 "expected a number within ±(2^53-1), got {value}: write it as a string"
             )));
         }
+        // One number, one value: `1.0` and `-0` are written `1` and `0` in the canonical form, so that is what they are.
+        if value.fract() == 0.0 {
+            #[expect(clippy::cast_possible_truncation, reason = "an integer within ±(2^53-1), as just checked")]
+            let whole = value as i64;
+            return Ok(Value::Number(whole.into()));
+        }
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("expected a finite number"))
     }
 
@@ -242,6 +248,16 @@ mod tests {
         assert_eq!(text, "{\"a\":\"€\",\"b\":[1,true,null],\"\u{1f600}\":0,\"\u{ff21}\":0}");
         assert_eq!(parse_canonical(b"{ }", &LIMITS), Err(JsonFault::NotCanonical));
         assert!(parse_canonical(b"{}", &LIMITS).is_ok());
+    }
+
+    /// Found by fuzzing: the canonical form of `-0` is `0`, which was another value.
+    #[test]
+    fn a_number_is_the_value_of_its_canonical_form() {
+        for (text, canonical) in [("-0", "0"), ("-0.0", "0"), ("1.0", "1"), ("1e3", "1000"), ("-2.50", "-2.5")] {
+            let value = parse(text.as_bytes(), &LIMITS).unwrap();
+            assert_eq!(to_canonical(&value), canonical.as_bytes(), "{text}");
+            assert_eq!(parse(canonical.as_bytes(), &LIMITS).unwrap(), value, "{text}");
+        }
     }
 
     proptest! {
