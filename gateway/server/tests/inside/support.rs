@@ -1,0 +1,493 @@
+//! A ledger, two offices and a courier.
+
+use std::fs;
+use std::future::Future;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hufu_evm_devnet::{Devnet, DevnetConfig, registry};
+use hufu_gateway_server::backend::{
+    Backend, InboxState, LaneInfo, LedgerWant, PageQuery, PageReceipt, RecordQuery, UpdatesQuery,
+};
+use hufu_gateway_server::clock::{Clock as _, ManualClock};
+use hufu_gateway_server::config::GatewayConfig;
+use hufu_gateway_server::families::families;
+use hufu_gateway_server::gateway::{Assembled, Gateway};
+use hufu_gateway_server::http::Problem;
+use hufu_gateway_server::identity::Identity;
+use hufu_gateway_server::telemetry::Metrics;
+use hufu_gateway_store::Store;
+use hufu_gateway_verify::TrustPolicy;
+use hufu_gateway_verify::evidence::{EvidenceVerdict, verify};
+use hufu_schemas_core::evidence::Evidence;
+use hufu_schemas_core::limits::PageLimits;
+use hufu_schemas_core::page::Page;
+use hufu_schemas_core::signature::NoteSigner;
+use hufu_schemas_core::{Digest, LaneId, LedgerId, Timestamp};
+use hufu_schemas_registry::Registry;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long anything may take before a test says what it waited for.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+/// Genesis of every ledger here; blocks follow a second apart.
+const GENESIS: u64 = 1_767_225_600;
+/// What the offices' clocks say at first: later than every block.
+const MORNING: u64 = GENESIS + 10_000;
+
+/// The issuer of every certificate here.
+pub(crate) const ISSUER: &str = "11430000006122244L";
+/// The holder of every certificate here; its digits stand in every receipt.
+pub(crate) const HOLDER: &str = "91350100M000100Y43";
+/// Seconds after which the receiving office's answers say `stale`.
+pub(crate) const STALENESS: u64 = 600;
+
+const MAPPING: &str = include_str!("../../../../schemas/mappings/certificate.yaml");
+const PLACEHOLDER: &str = "0x0000000000000000000000000000000000000c01";
+
+/// Asks until there is an answer, or says what it waited for.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} for: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// `future`, or what it was.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {DEADLINE:?} for: {what}"),
+    }
+}
+
+pub(crate) fn courier() -> Identity {
+    Identity::parse("urn:hufu:relayer:city-1").unwrap()
+}
+
+/// A ledger with a register on it; blocks come when a test says so.
+pub(crate) struct Ledger {
+    pub(crate) devnet: Devnet,
+    pub(crate) contract: [u8; 20],
+    pub(crate) id: LedgerId,
+}
+
+impl Ledger {
+    /// With the register in block 1.
+    pub(crate) async fn start() -> Self {
+        Self::of_seed(7).await
+    }
+
+    pub(crate) async fn of_seed(seed: u8) -> Self {
+        let config = DevnetConfig { seed: [seed; 32], genesis_time: GENESIS, ..DevnetConfig::default() };
+        let devnet = Devnet::start(config).await.unwrap();
+        let contract = devnet.deploy_registry();
+        devnet.mine().unwrap();
+        let id = LedgerId::of_genesis("evm", &devnet.genesis_hash()).unwrap();
+        Self { devnet, contract, id }
+    }
+
+    /// A certificate in the next block.
+    pub(crate) fn certify(&self, number: u32) {
+        self.emit(&certificate(number, "01", "01"));
+    }
+
+    /// An event whose state has no meaning in law: the mapping cannot say what it is.
+    pub(crate) fn certify_without_meaning(&self, number: u32) {
+        self.emit(&certificate(number, "01", "99"));
+    }
+
+    fn emit(&self, args: &[String; 10]) {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        self.devnet.emit_event(self.contract, registry::CERTIFICATE_CHANGED, &args).unwrap();
+    }
+
+    pub(crate) fn mine(&self) {
+        self.devnet.mine().unwrap();
+    }
+
+    fn anchor(&self) -> String {
+        format!(
+            "[[ledger]]\nid = \"{}\"\nanchor = {{ family = \"evm\", consensus = \"qbft\", chain_id = {}, height = 0, hash = \"0x{}\" }}\n\n",
+            self.id,
+            self.devnet.chain_id(),
+            hex::encode(self.devnet.genesis_hash()),
+        )
+    }
+}
+
+/// The arguments of an event of the register.
+pub(crate) fn certificate(number: u32, operation: &str, state: &str) -> [String; 10] {
+    let (class, serial) = ("11100000000013338W011", format!("2026{number:07}"));
+    let check = certificate_check(&[class, ISSUER, &serial, "001"].concat());
+    let id = format!("1.2.156.3005.2.{class}.{ISSUER}.{serial}.001.{check}");
+    let paper = format!("湘(2026)第{number:07}号");
+    [&id, operation, class, "营业执照", &paper, "示例科技有限公司", HOLDER, ISSUER, "20261121", state]
+        .map(str::to_owned)
+}
+
+/// ISO 7064 MOD 37,36.
+fn certificate_check(text: &str) -> char {
+    const ALPHABET: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let mut carry = 36usize;
+    for byte in text.bytes() {
+        let sum = (carry + ALPHABET.iter().position(|it| *it == byte).unwrap()) % 36;
+        carry = (if sum == 0 { 36 } else { sum }) * 2 % 37;
+    }
+    char::from(ALPHABET[(37 - carry) % 36])
+}
+
+/// What an office's source asks: name and URL of each node.
+pub(crate) type Nodes = Vec<(&'static str, String)>;
+
+/// An office: its folder, its clock, and its gateway while that runs.
+pub(crate) struct Office {
+    dir: TempDir,
+    pub(crate) name: &'static str,
+    pub(crate) clock: Arc<ManualClock>,
+    running: Option<Running>,
+}
+
+/// A gateway with a runtime of its own, so that ending the runtime cuts every task at whatever it waits for.
+struct Running {
+    assembled: Assembled,
+    metrics: Arc<Metrics>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A runtime must not be dropped within another one.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Office {
+    /// An office that publishes the lane `certificates/1` of `ledger`, read from its first node.
+    pub(crate) async fn publishing(name: &'static str, ledger: &Ledger) -> Self {
+        Self::publishing_from(name, ledger, vec![("own", ledger.devnet.url())]).await
+    }
+
+    pub(crate) async fn publishing_from(name: &'static str, ledger: &Ledger, nodes: Nodes) -> Self {
+        let nodes: Vec<String> =
+            nodes.iter().map(|(name, url)| format!("{{ name = \"{name}\", url = \"{url}\" }}")).collect();
+        let sections = format!(
+            "[[ledger]]\nid = \"{id}\"\nsource = {{ family = \"evm\", poll_milliseconds = 20, nodes = [{}] }}\n\n\
+             [[lane]]\nname = \"certificates\"\nepoch = 1\nledger = \"{id}\"\nmapping = \"lane.yaml\"\ntag_key = \"lane.tag\"\nfrom_height = 1\n",
+            nodes.join(", "),
+            id = ledger.id,
+        );
+        let office = Self::furnish(name, &sections).await;
+        office.write("policy.toml", &format!("policy = 1\n\n{}", ledger.anchor()));
+        let contract = format!("0x{}", hex::encode(ledger.contract));
+        office.write("lane.yaml", &MAPPING.replace(PLACEHOLDER, &contract));
+        office.write_secret("lane.tag", &hex::encode(Digest::of(format!("tag of {name}").as_bytes()).as_bytes()));
+        office.opened().await
+    }
+
+    /// An office that takes in `lane`, believing what stands under `definitions`.
+    pub(crate) async fn receiving(name: &'static str, ledger: &Ledger, lane: &LaneId, definitions: &[Digest]) -> Self {
+        Self::under_policy(name, &receiving_policy(ledger, lane, definitions)).await
+    }
+
+    /// An office that publishes nothing.
+    pub(crate) async fn under_policy(name: &'static str, policy: &str) -> Self {
+        let office = Self::furnish(name, "").await;
+        office.write("policy.toml", policy);
+        office.opened().await
+    }
+
+    /// Writes another policy and waits until it is in force.
+    pub(crate) async fn adopt(&self, policy: &str) {
+        self.write("policy.toml", policy);
+        let digest = Digest::of(policy.as_bytes()).to_hex();
+        until(&format!("{} to adopt another policy", self.name), || async {
+            let status = self.gateway().status().await.unwrap();
+            status["policy"].to_string().contains(&digest).then_some(())
+        })
+        .await;
+    }
+
+    async fn furnish(name: &'static str, sections: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(MORNING).unwrap()));
+        let office = Self { dir, name, clock, running: None };
+        office.write(
+            "gateway.toml",
+            &format!(
+                "[gateway]\nname = \"{name}\"\ndatabase = \"records.db\"\npolicy = \"policy.toml\"\nlog_key = \"log.key\"\nheartbeat_seconds = 1\n\n\
+                 [listen]\npeers = \"127.0.0.1:7401\"\n\n\
+                 [tls]\ncertificate = \"gateway.pem\"\nkey = \"gateway.key\"\nclient_authorities = \"gateway.pem\"\n\n\
+                 {sections}\n[[peer]]\nidentity = \"urn:hufu:relayer:city-1\"\nread_lanes = [\"*\"]\nwrite_lanes = [\"*\"]\nwrite_ledgers = [\"*\"]\n"
+            ),
+        );
+        office.write_secret("log.key", &hex::encode(log_seed(name)));
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        office.write("gateway.pem", &made.cert.pem());
+        office.write_secret("gateway.key", &made.signing_key.serialize_pem());
+        Store::create(office.file("records.db")).await.unwrap().close().await;
+        office
+    }
+
+    async fn opened(mut self) -> Self {
+        self.open().await;
+        self
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        // In one step, as editors do it: the gateway may be reading.
+        let draft = self.file(&format!(".{name}"));
+        fs::write(&draft, text).unwrap();
+        fs::rename(draft, self.file(name)).unwrap();
+    }
+
+    fn write_secret(&self, name: &str, text: &str) {
+        self.write(name, text);
+        fs::set_permissions(self.file(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    pub(crate) fn policy_text(&self) -> String {
+        fs::read_to_string(self.file("policy.toml")).unwrap()
+    }
+
+    /// Starts the gateway on what stands in the folder.
+    pub(crate) async fn open(&mut self) {
+        assert!(self.running.is_none(), "{} is open", self.name);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (path, clock) = (self.file("gateway.toml"), Arc::clone(&self.clock));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let counted = Arc::clone(&metrics);
+        let start = runtime.spawn(async move {
+            let config = GatewayConfig::load(&path).unwrap();
+            let materials = config.materials().unwrap();
+            let assembled = Gateway::assemble(&config, materials, clock, counted).await.unwrap();
+            assembled.start(&TaskTracker::new(), &CancellationToken::new());
+            assembled
+        });
+        let assembled = within("the gateway's start", start).await.unwrap();
+        self.running = Some(Running { assembled, metrics, runtime: Some(runtime) });
+    }
+
+    /// Ends every task of the gateway where it stands and lets nothing be finished, as a power cut would; then starts it
+    /// on the same files.
+    pub(crate) async fn cut_and_open(&mut self) {
+        let mut running = self.running.take().unwrap();
+        let runtime = running.runtime.take().unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(DEADLINE)).await.unwrap();
+        drop(running);
+        self.open().await;
+    }
+
+    /// Runs `work` on the gateway's own runtime, where a cut reaches it.
+    pub(crate) fn spawn_inside<F: Future<Output: Send> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<Gateway>) -> F,
+    ) -> tokio::task::JoinHandle<F::Output> {
+        let running = self.running.as_ref().unwrap();
+        running.runtime.as_ref().unwrap().spawn(work(Arc::clone(&running.assembled.gateway)))
+    }
+
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.running.as_ref().unwrap().assembled.gateway
+    }
+
+    pub(crate) fn definitions(&self) -> Vec<Digest> {
+        self.running.as_ref().unwrap().assembled.definitions().into_iter().map(|(_, digest)| digest).collect()
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        self.running.as_ref().unwrap().metrics.text().unwrap()
+    }
+
+    /// The lane that this office publishes.
+    pub(crate) fn lane(&self) -> LaneId {
+        LaneId::parse(&format!("{}/certificates/1", self.name)).unwrap()
+    }
+
+    /// The key that signs its lanes: what the office itself could sign, but would not.
+    pub(crate) fn signer(&self) -> NoteSigner {
+        NoteSigner::from_seed(self.name, &log_seed(self.name)).unwrap()
+    }
+
+    /// Records of a lane as an application sees them, by offset.
+    pub(crate) async fn records(&self, lane: &LaneId) -> Vec<Value> {
+        let query = RecordQuery {
+            record_type: None,
+            ledger: None,
+            lane: Some(lane.clone()),
+            since: None,
+            assurance: None,
+            cursor: None,
+            limit: 256,
+        };
+        self.gateway().records(query).await.unwrap().records
+    }
+
+    pub(crate) async fn lane_info(&self, lane: &LaneId) -> Option<LaneInfo> {
+        self.gateway().lanes().await.unwrap().into_iter().find(|info| info.lane == *lane)
+    }
+
+    /// Waits until this office has published so many records, signed.
+    pub(crate) async fn has_published(&self, count: usize) -> Vec<Value> {
+        let lane = self.lane();
+        until(&format!("{count} records published by {}", self.name), || async {
+            let info = self.lane_info(&lane).await?;
+            let records = self.records(&lane).await;
+            (records.len() == count && info.checkpoint == info.size).then_some(records)
+        })
+        .await
+    }
+
+    pub(crate) async fn inbox(&self, lane: &LaneId) -> InboxState {
+        self.gateway().inbox_state(lane).await.unwrap()
+    }
+
+    pub(crate) async fn want(&self, ledger: &LedgerId) -> LedgerWant {
+        let wants = self.gateway().inbox_ledgers().await.unwrap();
+        wants.into_iter().find(|want| want.ledger == *ledger).unwrap()
+    }
+
+    pub(crate) async fn post_page(&self, lane: &LaneId, page: &Page) -> Result<PageReceipt, Problem> {
+        self.gateway().post_page(&courier(), lane, Bytes::from(page.to_bytes())).await
+    }
+
+    pub(crate) async fn post_updates(&self, ledger: &LedgerId, update: &Value) -> Result<LedgerWant, Problem> {
+        self.gateway().post_updates(&courier(), ledger, Bytes::from(update.to_string())).await
+    }
+
+    /// Reasons of the leaves held of a lane.
+    pub(crate) async fn held(&self, lane: &LaneId) -> Vec<String> {
+        let page = self.gateway().held(Some(lane), None, 256).await.unwrap();
+        page.held.iter().map(|leaf| leaf["reason"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn log_seed(name: &str) -> [u8; 32] {
+    *Digest::of(format!("log key of {name}").as_bytes()).as_bytes()
+}
+
+pub(crate) fn receiving_policy(ledger: &Ledger, lane: &LaneId, definitions: &[Digest]) -> String {
+    policy_of(ledger, &[(lane, definitions)])
+}
+
+/// A policy that takes in these lanes of one ledger, each with the definitions accepted.
+pub(crate) fn policy_of(ledger: &Ledger, lanes: &[(&LaneId, &[Digest])]) -> String {
+    let sections = lanes.iter().map(|(lane, definitions)| {
+        let gateway = lane.gateway().as_str();
+        let key = NoteSigner::from_seed(gateway, &log_seed(gateway)).unwrap().verifier();
+        let definitions: Vec<String> = definitions.iter().map(|digest| format!("\"{}\"", digest.to_hex())).collect();
+        format!(
+            "[[peer]]\ngateway = \"{gateway}\"\norganisation = \"notary\"\nlog_keys = [\"{key}\"]\n\n\
+             [[lane]]\nid = \"{lane}\"\ndefinitions = [{}]\ntypes = [\"e-certificate\"]\nissuers = [\"{ISSUER}\"]\nstaleness_seconds = {STALENESS}\n\n",
+            definitions.join(", "),
+        )
+    });
+    format!("policy = 1\n\n{}{}", ledger.anchor(), sections.collect::<String>())
+}
+
+pub(crate) fn ids(records: &[Value]) -> Vec<String> {
+    records.iter().map(|record| record["recordId"].as_str().unwrap().to_owned()).collect()
+}
+
+pub(crate) fn sorted(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort();
+    ids
+}
+
+/// The usual stage: one ledger, the office that publishes it, the office that takes it in.
+pub(crate) struct Stage {
+    pub(crate) ledger: Ledger,
+    pub(crate) origin: Office,
+    pub(crate) receiver: Office,
+    pub(crate) lane: LaneId,
+}
+
+impl Stage {
+    pub(crate) async fn set() -> Self {
+        let ledger = Ledger::start().await;
+        let origin = Office::publishing("notary.example", &ledger).await;
+        let lane = origin.lane();
+        let receiver = Office::receiving("tax.example", &ledger, &lane, &origin.definitions()).await;
+        Self { ledger, origin, receiver, lane }
+    }
+
+    /// One certificate a block, waited for until the origin has signed it.
+    pub(crate) async fn publish(&self, numbers: std::ops::Range<u32>) -> Vec<Value> {
+        let before = self.origin.records(&self.lane).await.len();
+        let count = numbers.len();
+        for number in numbers {
+            self.ledger.certify(number);
+            self.ledger.mine();
+        }
+        self.origin.has_published(before + count).await
+    }
+
+    /// The page that the receiver wants next, of at most `limit` leaves.
+    pub(crate) async fn next_page(&self, limit: usize) -> Option<Page> {
+        let state = self.receiver.inbox(&self.lane).await;
+        self.page_from(state.size, Some(state.seen), limit).await
+    }
+
+    pub(crate) async fn page_from(&self, from: u64, seen: Option<u64>, limit: usize) -> Option<Page> {
+        let query = PageQuery { from, limit, seen, wait: Duration::ZERO };
+        let bytes = self.origin.gateway().page(&self.lane, query).await.unwrap()?;
+        Some(Page::parse(&bytes, &PageLimits::DEFAULT).unwrap())
+    }
+
+    /// The steps that the receiver wants next.
+    pub(crate) async fn next_update(&self) -> Option<Value> {
+        let want = self.receiver.want(&self.ledger.id).await;
+        let query = UpdatesQuery { from: want.wants, limit: 64, wait: Duration::ZERO };
+        let bytes = self.origin.gateway().updates(&self.ledger.id, query).await.unwrap()?;
+        Some(serde_json::from_slice(&bytes).unwrap())
+    }
+
+    pub(crate) async fn carry_updates(&self) {
+        while let Some(update) = self.next_update().await {
+            let before = self.receiver.want(&self.ledger.id).await;
+            let after = self.receiver.post_updates(&self.ledger.id, &update).await.unwrap();
+            assert!(after.wants > before.wants, "the steps were taken and the head did not move: {after:?}");
+        }
+    }
+
+    /// Carries everything there is; the receipts.
+    pub(crate) async fn carry(&self) -> Vec<PageReceipt> {
+        self.carry_updates().await;
+        let mut receipts = Vec::new();
+        while let Some(page) = self.next_page(64).await {
+            let receipt = self.receiver.post_page(&self.lane, &page).await.unwrap();
+            assert!(receipt.size > page.from, "the page was taken and the lane did not move: {receipt:?}");
+            receipts.push(receipt);
+        }
+        receipts
+    }
+
+    /// What the receiver believes of the lane.
+    pub(crate) async fn believed(&self) -> Vec<Value> {
+        self.receiver.records(&self.lane).await
+    }
+
+    /// What an auditor without a network says of a file, under the receiver's policy; `None` when it is no evidence file.
+    pub(crate) fn audit(&self, bytes: &[u8]) -> Option<EvidenceVerdict> {
+        let policy = TrustPolicy::parse("policy.toml", &self.receiver.policy_text()).unwrap();
+        let evidence = Evidence::parse(bytes).ok()?;
+        Some(verify(&evidence, &policy, &families(), &Registry::builtin().unwrap(), self.receiver.clock.now()))
+    }
+}
