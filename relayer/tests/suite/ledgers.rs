@@ -11,7 +11,7 @@ fn blocks(count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn updates_go_to_whoever_wants_them_from_the_height_it_wants() {
+async fn decision_8_updates_go_to_whoever_wants_them_from_the_height_it_wants() {
     let (origin, destination) = (Fake::default(), Fake::default());
     origin.edit(|inner| inner.ledger = blocks(9));
     destination.edit(|inner| inner.wants = Some(4));

@@ -179,7 +179,7 @@ fn faults_are_limited() {
 }
 
 #[test]
-fn wrong_check_characters_are_quality_and_not_refusal() {
+fn decision_16_wrong_check_characters_are_quality_and_not_refusal() {
     let registry = registry();
     let path = schemas().join("records/e-certificate/samples/valid/wrong-check-characters-are-quality.json");
     let notes = registry.quality(&registry.read(read(&path)).unwrap());
