@@ -1,10 +1,11 @@
 //! What the operator states about a ledger: the one thing that is believed without proof.
 
 use crate::address::Address;
+use crate::bft::Kind;
 use crate::fault::{Fault, Reason};
 use crate::keccak::Hash32;
 use crate::tally::{MAX_VALIDATORS, check_ascending};
-use hufu_adapters_light_client::ConfigurationFault;
+use hufu_adapters_light_client::{ConfigurationFault, Finality};
 use hufu_schemas_core::LedgerId;
 use serde_json::{Map, Value};
 
@@ -18,25 +19,37 @@ pub const DEFAULT_TRUSTED_FOR: u64 = 14 * 86_400;
 /// How blocks are agreed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consensus {
-    /// QBFT with the validators in the header.
-    Qbft,
+    /// Final at once by a quorum of seals, with the validators in the header.
+    Bft(Kind),
     /// Clique.
     Clique,
 }
 
 impl Consensus {
+    /// All that are built.
+    pub const ALL: [Self; 4] = [Self::Bft(Kind::Qbft), Self::Bft(Kind::Ibft2), Self::Bft(Kind::Ibft1), Self::Clique];
+
     /// The name in anchors.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Qbft => "qbft",
+            Self::Bft(kind) => kind.as_str(),
             Self::Clique => "clique",
+        }
+    }
+
+    /// What may be said of a block that was accepted.
+    pub const fn finality(self) -> Finality {
+        match self {
+            Self::Bft(_) => Finality::BftFinal,
+            Self::Clique => Finality::Probabilistic,
         }
     }
 }
 
 /// An operator's anchor. There is no default and no "latest": height and hash are always named.
 ///
-/// As JSON: `{"family": "evm", "consensus": "qbft", "height": 0, "hash": "0x…"}` and optionally
+/// As JSON: `{"family": "evm", "consensus": "qbft", "height": 0, "hash": "0x…"}` (`consensus` is one of
+/// `qbft`, `ibft2`, `ibft1`, `clique`) and optionally
 /// - `genesis`: hash of block 0, which names the ledger; needed where `height` is not 0;
 /// - `chain_id`: what nodes must answer. Headers do not carry it, so it proves nothing;
 /// - `epoch`: blocks between two falls of all votes, 30,000 by default;
@@ -82,7 +95,7 @@ impl Anchor {
         if family != FAMILY {
             return Err(fault("/family", "\"evm\"", &family));
         }
-        let consensus = object.need("consensus", "\"qbft\" or \"clique\"", consensus)?;
+        let consensus = object.need("consensus", "\"qbft\", \"ibft2\", \"ibft1\" or \"clique\"", consensus)?;
         let height = object.need("height", "a height", number)?;
         let hash = object.need("hash", "0x and 64 hex digits", parsed::<Hash32>)?;
         let genesis = object.may("genesis", "0x and 64 hex digits", parsed::<Hash32>)?;
@@ -98,8 +111,8 @@ impl Anchor {
             .map_err(|error| fault("/genesis", "a genesis hash", &error.to_string()))?;
         let epoch = object.may("epoch", "a number of blocks above 0", positive)?.unwrap_or(DEFAULT_EPOCH);
         let confirmations = object.may("confirmations", "a number of distinct signers", small)?.unwrap_or(0);
-        if consensus == Consensus::Qbft && confirmations != 0 {
-            return Err(fault("/confirmations", "nothing: a QBFT block is final at once", &confirmations.to_string()));
+        if consensus.finality() == Finality::BftFinal && confirmations != 0 {
+            return Err(fault("/confirmations", "nothing: such a block is final at once", &confirmations.to_string()));
         }
         if consensus == Consensus::Clique && height % epoch != 0 {
             let expected = format!("genesis or an epoch block (a multiple of {epoch}), where no vote is pending");
@@ -211,7 +224,7 @@ fn parsed<T: std::str::FromStr>(value: &Value) -> Option<T> {
 }
 
 fn consensus(value: &Value) -> Option<Consensus> {
-    [Consensus::Qbft, Consensus::Clique].into_iter().find(|kind| value.as_str() == Some(kind.as_str()))
+    Consensus::ALL.into_iter().find(|kind| value.as_str() == Some(kind.as_str()))
 }
 
 fn validators(value: &Value) -> Option<Vec<Address>> {
@@ -254,7 +267,7 @@ mod tests {
         for (key, value) in [
             ("validator", json!([])),
             ("family", json!("fabric")),
-            ("consensus", json!("ibft1")),
+            ("consensus", json!("ibft3")),
             ("height", json!("latest")),
             ("height", json!(-1)),
             ("hash", json!("latest")),
@@ -268,6 +281,19 @@ mod tests {
             assert_eq!(with(key, value.clone()).unwrap_err().pointer, format!("/{key}"), "{value}");
         }
         assert!(Anchor::parse(&json!("latest")).is_err());
+    }
+
+    #[test]
+    fn every_kind_by_its_name() {
+        for kind in Consensus::ALL {
+            assert_eq!(with("consensus", json!(kind.as_str())).unwrap().consensus(), kind);
+        }
+        for kind in ["ibft2", "ibft1"] {
+            let anchor = json!({
+                "family": "evm", "consensus": kind, "height": 0, "hash": hash(1), "confirmations": 2,
+            });
+            assert_eq!(Anchor::parse(&anchor).unwrap_err().pointer, "/confirmations");
+        }
     }
 
     #[test]

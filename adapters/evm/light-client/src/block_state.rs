@@ -30,8 +30,8 @@ pub struct BlockState {
 pub enum Sealing {
     /// Nobody: the block is the anchor itself.
     Anchor,
-    /// A quorum of the set with this digest ([`crate::qbft::set_digest`]).
-    Qbft(Hash32),
+    /// A quorum of the set with this digest ([`crate::bft::set_digest`]).
+    Bft(Hash32),
     /// Signers by the rules that held on top of the parent, which is this one.
     Clique(Box<(Link, clique::State)>),
 }
@@ -61,7 +61,7 @@ impl BlockState {
         rlp::write_string(if quiet { &[] } else { self.bloom.as_bytes() }, &mut items);
         match &self.sealing {
             Sealing::Anchor => rlp::write_string(&[], &mut items),
-            Sealing::Qbft(digest) => rlp::write_string(digest.as_bytes(), &mut items),
+            Sealing::Bft(digest) => rlp::write_string(digest.as_bytes(), &mut items),
             // Structs of numbers and strings always serialise.
             Sealing::Clique(rules) => rlp::write_string(&serde_json::to_vec(rules).unwrap_or_default(), &mut items),
         }
@@ -99,7 +99,7 @@ fn read_sealing(item: Item<'_>) -> Result<Sealing, Fault> {
         return Ok(Sealing::Anchor);
     }
     if let Ok(digest) = <[u8; 32]>::try_from(bytes) {
-        return Ok(Sealing::Qbft(Hash32::new(digest)));
+        return Ok(Sealing::Bft(Hash32::new(digest)));
     }
     serde_json::from_slice(bytes).map(Sealing::Clique).map_err(|error| fault(error.to_string()))
 }
@@ -118,8 +118,7 @@ mod tests {
         let block = genesis.block().unwrap();
         let rules = clique::State::at_anchor(&block, 100, None, &mut Budget::for_update()).unwrap();
         let link = Link { height: 0, hash: block.hash(), time: 1 };
-        for sealing in [Sealing::Anchor, Sealing::Qbft(Hash32::new([3; 32])), Sealing::Clique(Box::new((link, rules)))]
-        {
+        for sealing in [Sealing::Anchor, Sealing::Bft(Hash32::new([3; 32])), Sealing::Clique(Box::new((link, rules)))] {
             for bloom in [[0; 256], [1; 256]] {
                 let header = Header::parse(&HeaderDraft { bloom, ..HeaderDraft::default() }.encode()).unwrap();
                 let state = BlockState::of(&header, sealing.clone());

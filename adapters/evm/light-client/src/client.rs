@@ -16,7 +16,7 @@ use crate::receipt::{Receipt, open_evidence};
 use crate::rlp::Reader;
 use crate::selector::LogSelector;
 use crate::trie::EMPTY_ROOT;
-use crate::{address::Address, clique, qbft};
+use crate::{address::Address, bft, clique};
 use hufu_adapters_light_client::outcome::Refusal;
 use hufu_adapters_light_client::{
     Advance, BlockFacts, Budget, ClientVersion, Finality, HeadFacts, ItemFacts, ItemRef, LightClient, Misbehaviour,
@@ -50,14 +50,16 @@ struct Trusted {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Rules {
-    Qbft(qbft::State),
+    /// Under its first name in heads stored while QBFT was the only kind.
+    #[serde(alias = "qbft")]
+    Bft(bft::State),
     Clique(clique::State),
 }
 
 impl Rules {
     fn validators(&self) -> &[Address] {
         match self {
-            Self::Qbft(state) => state.validators(),
+            Self::Bft(state) => state.validators(),
             Self::Clique(state) => state.signers(),
         }
     }
@@ -67,8 +69,8 @@ impl Rules {
 struct Judged {
     link: Link,
     rules: Rules,
-    /// Who authored it; on Clique its signer.
-    signer: Address,
+    /// Whom it confirms the blocks below for: its signer, where blocks are only buried.
+    signer: Option<Address>,
     facts: BlockFacts,
 }
 
@@ -89,10 +91,7 @@ impl EvmLightClient {
     }
 
     fn finality(&self) -> Finality {
-        match self.anchor.consensus {
-            Consensus::Qbft => Finality::BftFinal,
-            Consensus::Clique => Finality::Probabilistic,
-        }
+        self.anchor.consensus.finality()
     }
 
     fn run(&self, head: &Head, steps: &[Step], now: Timestamp, budget: &mut Budget) -> Result<Advance<Head>, Refusal> {
@@ -123,10 +122,10 @@ impl EvmLightClient {
         let named = self.anchor.validators.as_deref();
         let epoch = self.anchor.epoch;
         let (hash, rules, header) = match self.anchor.consensus {
-            Consensus::Qbft => {
-                let block = qbft::Block::read(header).map_err(Rejection::from)?;
+            Consensus::Bft(kind) => {
+                let block = kind.read(header).map_err(Rejection::from)?;
                 self.anchor.require(block.hash()).map_err(Rejection::from)?;
-                let rules = Rules::Qbft(qbft::State::at_anchor(&block, epoch, named, budget)?);
+                let rules = Rules::Bft(bft::State::at_anchor(&block, epoch, named, budget)?);
                 (block.hash(), rules, block.header().clone())
             }
             Consensus::Clique => {
@@ -213,18 +212,17 @@ impl EvmLightClient {
         header.check_follows(link).map_err(Rejection::from)?;
         let epoch = self.anchor.epoch;
         let (hash, signer, sealing, after, header) = match rules {
-            Rules::Qbft(state) => {
-                let block = qbft::Block::read(header).map_err(Rejection::from)?;
+            Rules::Bft(state) => {
+                let block = self.read_bft(header)?;
                 let after = state.advance(&block, epoch, budget)?;
-                let sealing = Sealing::Qbft(qbft::set_digest(block.extra().validators()));
-                let author = block.header().fields().coinbase;
-                (block.hash(), author, sealing, Rules::Qbft(after), block.header().clone())
+                let sealing = Sealing::Bft(bft::set_digest(block.validators()));
+                (block.hash(), None, sealing, Rules::Bft(after), block.header().clone())
             }
             Rules::Clique(state) => {
                 let block = clique::Block::read(header).map_err(Rejection::from)?;
                 let (signer, after) = state.advance(&block, epoch, budget)?;
                 let sealing = Sealing::Clique(Box::new((*link, state.clone())));
-                (block.hash(), signer, sealing, Rules::Clique(after), block.header().clone())
+                (block.hash(), Some(signer), sealing, Rules::Clique(after), block.header().clone())
             }
         };
         // Last, so that a forged block of the future is refused rather than waited for.
@@ -242,13 +240,22 @@ impl EvmLightClient {
         for place in (0..judged.len()).rev() {
             let Some((block, above)) = judged.get(place..).and_then(<[Judged]>::split_first) else { continue };
             let Rules::Clique(state) = &block.rules else { return Ok(judged.len()) };
-            let on_top: Vec<Address> = above.iter().map(|block| block.signer).collect();
+            let on_top: Vec<Address> = above.iter().filter_map(|block| block.signer).collect();
             match state.require_confirmed(self.asked(), &on_top) {
                 Ok(()) => return Ok(place + 1),
                 Err(few) => shortfall = Shortfall::Confirmations { have: number(few.have), need: number(few.need) },
             }
         }
         Err(shortfall)
+    }
+
+    /// Reads a header by the BFT kind of the anchor. A head says which rules hold, and only this client writes heads, so
+    /// the other kind here means that a head was stored under another anchor.
+    fn read_bft(&self, header: Header) -> Result<bft::Block, Rejection> {
+        match self.anchor.consensus {
+            Consensus::Bft(kind) => Ok(kind.read(header)?),
+            Consensus::Clique => Err(Fault::new(Reason::Anchor, "a head of Clique", "a head of a BFT kind").into()),
+        }
     }
 
     fn asked(&self) -> usize {
@@ -304,7 +311,7 @@ impl EvmLightClient {
         let state = BlockState::read(&block.state)?;
         let found = match &state.sealing {
             Sealing::Anchor => None,
-            Sealing::Qbft(set) => self.qbft_rival(&state, *set, other, budget)?,
+            Sealing::Bft(set) => self.bft_rival(&state, *set, other, budget)?,
             Sealing::Clique(rules) => self.clique_rival(&rules.0, &rules.1, other, budget)?,
         };
         let Some((hash, signers)) = found else { return Ok(None) };
@@ -319,16 +326,16 @@ impl EvmLightClient {
     /// Another block on the same parent, sealed by a quorum of the same set. The parent is asked for because one
     /// consortium may run two ledgers with the same keys; two honest blocks of one height on different ledgers differ
     /// in it.
-    fn qbft_rival(
+    fn bft_rival(
         &self,
         state: &BlockState,
         set: Hash32,
         other: &Step,
         budget: &mut Budget,
     ) -> Result<Option<(Hash32, Vec<Address>)>, Rejection> {
-        let block = qbft::Block::read(parse_step(other)?)?;
+        let block = self.read_bft(parse_step(other)?)?;
         let same_place = block.header().fields().parent_hash == state.parent_hash;
-        if !same_place || qbft::set_digest(block.extra().validators()) != set {
+        if !same_place || bft::set_digest(block.validators()) != set {
             return Ok(None);
         }
         let signers = block.require_quorum(budget)?;
@@ -389,7 +396,7 @@ impl LightClient for EvmLightClient {
         let trusted = head.trusted.as_ref();
         let confirmations = match trusted.map(|trusted| &trusted.rules) {
             Some(Rules::Clique(state)) => number(state.confirmations(self.asked())),
-            Some(Rules::Qbft(_)) => 0,
+            Some(Rules::Bft(_)) => 0,
             None => self.anchor.confirmations,
         };
         HeadFacts {
@@ -515,10 +522,11 @@ fn item(height: Height, place: ItemRef, native: &[u8]) -> ItemFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bft::{Ballot, Kind};
     use crate::bloom::Bloom;
     use crate::receipt::write_evidence;
     use crate::rlp;
-    use crate::testing::{CliqueDraft, HeaderDraft, Key, QbftDraft, keys};
+    use crate::testing::{BftDraft, CliqueDraft, HeaderDraft, Key, keys};
     use crate::trie::ordered_root;
     use hufu_adapters_light_client::{DynLightClient, Erased, Selector, StoredHead, TrustedBlock};
     use serde_json::json;
@@ -537,8 +545,9 @@ mod tests {
         Step { height: Height::new(height), bytes }
     }
 
-    /// A QBFT ledger of a few keys that grows block by block.
+    /// A BFT ledger of a few keys that grows block by block.
     struct Ledger {
+        kind: Kind,
         keys: Vec<Key>,
         steps: Vec<Step>,
         tip: Hash32,
@@ -546,26 +555,30 @@ mod tests {
 
     impl Ledger {
         fn new(count: u8, genesis_gas: u8) -> Self {
+            Self::of(Kind::Qbft, count, genesis_gas)
+        }
+
+        fn of(kind: Kind, count: u8, genesis_gas: u8) -> Self {
             let keys = keys(count);
-            let mut genesis = QbftDraft::new(&keys, &[]);
+            let mut genesis = BftDraft::new(kind, &keys, &[]);
             genesis.header.number = 0;
             genesis.header.parent_hash = Hash32::ZERO;
             genesis.header.timestamp = GENESIS_TIME;
             genesis.header.gas_used = vec![genesis_gas];
             let tip = genesis.block().unwrap().hash();
-            Self { keys, steps: vec![step(0, genesis.encode())], tip }
+            Self { kind, keys, steps: vec![step(0, genesis.encode())], tip }
         }
 
-        fn draft(&self) -> QbftDraft {
+        fn draft(&self) -> BftDraft {
             let height = self.steps.len() as u64;
-            let mut draft = QbftDraft::new(&self.keys, &self.keys);
+            let mut draft = BftDraft::new(self.kind, &self.keys, &self.keys);
             draft.header.number = height;
             draft.header.parent_hash = self.tip;
             draft.header.timestamp = GENESIS_TIME + height;
             draft
         }
 
-        fn push(&mut self, draft: &QbftDraft) {
+        fn push(&mut self, draft: &BftDraft) {
             self.tip = draft.block().unwrap().hash();
             self.steps.push(step(self.steps.len() as u64, draft.encode()));
         }
@@ -579,8 +592,11 @@ mod tests {
         }
 
         fn client(&self) -> Erased<EvmLightClient> {
-            let genesis = qbft::Block::read(Header::parse(&self.steps[0].bytes).unwrap()).unwrap();
-            client(json!({ "family": "evm", "consensus": "qbft", "height": 0, "hash": genesis.hash() }))
+            client(json!({ "family": "evm", "consensus": self.kind.as_str(), "height": 0, "hash": self.hash(0) }))
+        }
+
+        fn hash(&self, height: usize) -> Hash32 {
+            self.kind.read(Header::parse(&self.steps[height].bytes).unwrap()).unwrap().hash()
         }
     }
 
@@ -605,18 +621,44 @@ mod tests {
 
     #[test]
     fn follows_a_ledger_whatever_the_slices() {
-        let ledger = Ledger::new(4, 1).grown(9);
-        let client = ledger.client();
-        let (at_once, blocks) = go(&client, &client.anchor(), &ledger.steps);
-        assert_eq!(blocks.len(), 10);
-        let mut head = client.anchor();
-        for start in (0..10).step_by(3) {
-            // Overlapping slices: what is known already is passed over.
-            let from = start.max(1) - 1;
-            head = go(&client, &head, &ledger.steps[from..(start + 3).min(10)]).0;
+        for kind in Kind::ALL {
+            let ledger = Ledger::of(kind, 4, 1).grown(9);
+            let client = ledger.client();
+            let (at_once, blocks) = go(&client, &client.anchor(), &ledger.steps);
+            assert_eq!(blocks.len(), 10);
+            assert!(blocks.iter().all(|block| block.finality() == Finality::BftFinal));
+            let mut head = client.anchor();
+            for start in (0..10).step_by(3) {
+                // Overlapping slices: what is known already is passed over.
+                let from = start.max(1) - 1;
+                head = go(&client, &head, &ledger.steps[from..(start + 3).min(10)]).0;
+            }
+            assert_eq!(head, at_once);
+            assert_eq!(go(&client, &head, &ledger.steps).1.len(), 0);
         }
-        assert_eq!(head, at_once);
-        assert_eq!(go(&client, &head, &ledger.steps).1.len(), 0);
+    }
+
+    #[test]
+    fn an_anchor_that_names_another_kind() {
+        for kind in Kind::ALL {
+            let ledger = Ledger::of(kind, 4, 1).grown(1);
+            for other in Kind::ALL.into_iter().filter(|other| *other != kind) {
+                let client = client(json!({
+                    "family": "evm", "consensus": other.as_str(), "height": 0, "hash": ledger.hash(0),
+                }));
+                let seen = client.advance(&client.anchor(), &ledger.steps, now(), &mut Budget::for_update());
+                assert!(matches!(seen, Outcome::Reject(_)), "{kind:?} as {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_stored_before_other_kinds_were_built() {
+        let rules = Rules::Bft(bft::State::of(vec![Key::number(1).address()]));
+        let mut stored = serde_json::to_value(&rules).unwrap();
+        stored["qbft"] = stored["bft"].take();
+        stored.as_object_mut().unwrap().remove("bft");
+        assert_eq!(serde_json::from_value::<Rules>(stored).unwrap(), rules);
     }
 
     #[test]
@@ -700,8 +742,7 @@ mod tests {
     #[test]
     fn an_anchor_above_genesis_follows_on_and_names_its_ledger() {
         let ledger = Ledger::new(4, 1).grown(5);
-        let hash =
-            |height: usize| qbft::Block::read(Header::parse(&ledger.steps[height].bytes).unwrap()).unwrap().hash();
+        let hash = |height: usize| ledger.hash(height);
         let mut anchor = json!({
             "family": "evm", "consensus": "qbft", "height": 3, "hash": hash(3), "genesis": hash(0),
         });
@@ -722,7 +763,7 @@ mod tests {
             let mut vote = ledger.draft();
             // Two of three vote: the second vote passes.
             vote.header.coinbase = ledger.keys[ledger.steps.len() - 1].address();
-            vote.vote = Some(qbft::Ballot { candidate: newcomer.address(), add: true });
+            vote.vote = Some(Ballot { candidate: newcomer.address(), add: true });
             ledger.push(&vote);
         }
         ledger.keys.push(newcomer);
@@ -733,8 +774,7 @@ mod tests {
         let client_at_genesis = ledger.client();
         assert_eq!(go(&client_at_genesis, &client_at_genesis.anchor(), &ledger.steps).1.len(), 4);
 
-        let hash =
-            |height: usize| qbft::Block::read(Header::parse(&ledger.steps[height].bytes).unwrap()).unwrap().hash();
+        let hash = |height: usize| ledger.hash(height);
         let mut anchor = json!({
             "family": "evm", "consensus": "qbft", "height": 2, "hash": hash(2), "genesis": hash(0),
         });
@@ -847,25 +887,27 @@ mod tests {
 
     #[test]
     fn two_blocks_sealed_by_one_set_on_one_parent_are_misbehaviour() {
-        let mut ledger = Ledger::new(4, 1);
-        let mut rival = ledger.draft();
-        rival.header.timestamp += 1;
-        let mut elsewhere = rival.clone();
-        elsewhere.header.parent_hash = Hash32::new([5; 32]);
-        let mut few = rival.clone();
-        few.signers.truncate(2);
-        let honest = ledger.draft();
-        ledger.push(&honest);
-        let client = ledger.client();
-        let (_, blocks) = go(&client, &client.anchor(), &ledger.steps);
-        let conflict =
-            |draft: &QbftDraft| client.conflict(&blocks[1], &step(1, draft.encode()), &mut Budget::for_update());
-        assert_eq!(conflict(&rival).unwrap().signers.len(), 4);
-        let mut other_seals = honest;
-        other_seals.signers.remove(0);
-        assert_eq!(conflict(&other_seals), None, "the same block with other seals");
-        assert_eq!(conflict(&few), None, "a rival below quorum is only talk");
-        assert_eq!(conflict(&elsewhere), None, "another ledger of the same keys");
+        for kind in Kind::ALL {
+            let mut ledger = Ledger::of(kind, 4, 1);
+            let mut rival = ledger.draft();
+            rival.header.timestamp += 1;
+            let mut elsewhere = rival.clone();
+            elsewhere.header.parent_hash = Hash32::new([5; 32]);
+            let mut few = rival.clone();
+            few.signers.truncate(2);
+            let honest = ledger.draft();
+            ledger.push(&honest);
+            let client = ledger.client();
+            let (_, blocks) = go(&client, &client.anchor(), &ledger.steps);
+            let conflict =
+                |draft: &BftDraft| client.conflict(&blocks[1], &step(1, draft.encode()), &mut Budget::for_update());
+            assert_eq!(conflict(&rival).unwrap().signers.len(), 4);
+            let mut other_seals = honest;
+            other_seals.signers.remove(0);
+            assert_eq!(conflict(&other_seals), None, "the same block with other seals");
+            assert_eq!(conflict(&few), None, "a rival below quorum is only talk");
+            assert_eq!(conflict(&elsewhere), None, "another ledger of the same keys");
+        }
     }
 
     /// A Clique branch on top of `parent`: one block by each of `signers`, in order.

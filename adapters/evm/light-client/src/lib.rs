@@ -1,16 +1,17 @@
 //! EVM consortium ledgers: what makes their headers final and their logs included.
 //!
-//! In scope: canonical RLP, headers up to Prague, QBFT and Clique with votes followed header by header, receipts tries
-//! rebuilt whole, events decoded by a pinned ABI. [`EvmFamily`] is the door for the gateway.
+//! In scope: canonical RLP, headers up to Prague, QBFT, IBFT 2.0, legacy IBFT and Clique with votes followed header by
+//! header, receipts tries rebuilt whole, events decoded by a pinned ABI. [`EvmFamily`] is the door for the gateway.
 //!
-//! Out of scope here as yet: IBFT 2.0 and legacy IBFT, inclusion proofs of single receipts, account proofs, skipping
-//! headers, validator sets kept by a contract (docs/coverage.md).
+//! Out of scope here as yet: inclusion proofs of single receipts, account proofs, skipping headers, validator sets kept by
+//! a contract (docs/coverage.md).
 //!
 //! Pure: no I/O, no clock, no randomness; every list from outside has a named limit.
 
 pub mod abi;
 pub mod address;
 pub mod anchor;
+pub mod bft;
 pub mod block_state;
 pub mod bloom;
 pub mod body;
@@ -19,6 +20,8 @@ pub mod clique;
 pub mod decoder;
 pub mod fault;
 pub mod header;
+pub mod ibft1;
+pub mod ibft2;
 pub mod keccak;
 pub mod qbft;
 pub mod receipt;

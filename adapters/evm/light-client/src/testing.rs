@@ -1,14 +1,14 @@
-//! Builders of headers for the tests of this crate: keys, QBFT and Clique blocks, each field open to falsification.
+//! Builders of headers for the tests of this crate: keys, BFT and Clique blocks, each field open to falsification.
 
 use crate::address::Address;
+use crate::bft::{self, Ballot, Kind};
+use crate::clique;
 use crate::fault::Fault;
 use crate::header::{EMPTY_OMMERS, Header};
 use crate::keccak::{Hash32, keccak256};
-use crate::qbft::Ballot;
 use crate::rlp;
 use crate::seal::Seal;
 use crate::trie::EMPTY_ROOT;
-use crate::{clique, qbft};
 use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, PublicKey, SecretKey};
 
@@ -126,70 +126,142 @@ impl HeaderDraft {
     }
 }
 
-/// A QBFT block: the header, who is listed, who seals, and ways to falsify it after sealing.
+/// A BFT block: the header, who is listed, who seals, and ways to falsify it.
 #[derive(Clone)]
-pub(crate) struct QbftDraft {
+pub(crate) struct BftDraft {
+    pub(crate) kind: Kind,
     pub(crate) header: HeaderDraft,
     pub(crate) validators: Vec<Address>,
+    /// Who signs the proposer's seal, where the kind has one.
+    pub(crate) proposer: Key,
     pub(crate) signers: Vec<Key>,
     pub(crate) vote: Option<Ballot>,
     pub(crate) round: u64,
     pub(crate) round_after_sealing: Option<u64>,
     pub(crate) high_s_twin_of: Option<Key>,
     pub(crate) extra_item: bool,
+    pub(crate) seals_over_block_hash: bool,
+    pub(crate) seals_over_five_items: bool,
+    pub(crate) without_proposer_seal: bool,
+    pub(crate) proposer_seal_hashed_once: bool,
 }
 
-impl QbftDraft {
-    pub(crate) fn new(validators: &[Key], signers: &[Key]) -> Self {
-        let header =
-            HeaderDraft { coinbase: validators[0].address(), mix_hash: qbft::MIX_HASH, ..HeaderDraft::default() };
-        Self {
+impl BftDraft {
+    pub(crate) fn new(kind: Kind, validators: &[Key], signers: &[Key]) -> Self {
+        let header = HeaderDraft { mix_hash: bft::MIX_HASH, ..HeaderDraft::default() };
+        let mut draft = Self {
+            kind,
             header,
             validators: validators.iter().map(Key::address).collect(),
+            proposer: validators[0].clone(),
             signers: signers.to_vec(),
             vote: None,
             round: 0,
             round_after_sealing: None,
             high_s_twin_of: None,
             extra_item: false,
+            seals_over_block_hash: false,
+            seals_over_five_items: false,
+            without_proposer_seal: false,
+            proposer_seal_hashed_once: false,
+        };
+        draft.propose_as(&validators[0]);
+        draft
+    }
+
+    pub(crate) fn propose_as(&mut self, key: &Key) {
+        self.proposer = key.clone();
+        if self.kind != Kind::Ibft1 {
+            self.header.coinbase = key.address();
         }
     }
 
-    fn extra(&self, round: u64, seals: &[Seal]) -> Vec<u8> {
-        let mut items = Vec::new();
-        rlp::write_string(&[0; 32], &mut items);
-        let mut list = Vec::new();
-        self.validators.iter().for_each(|address| rlp::write_string(address.as_bytes(), &mut list));
-        rlp::write_list(&list, &mut items);
-        let mut vote = Vec::new();
-        if let Some(ballot) = self.vote {
-            rlp::write_string(ballot.candidate.as_bytes(), &mut vote);
-            rlp::write_string(if ballot.add { &[0xff] } else { &[] }, &mut vote);
+    /// The items of extraData: on legacy IBFT those of the list behind the vanity.
+    fn items(&self, round: u64, proposer_seal: &[u8], seals: &[Seal]) -> Vec<Vec<u8>> {
+        let item = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut out = Vec::new();
+            write(&mut out);
+            out
+        };
+        let list = |content: Vec<u8>| item(&|out| rlp::write_list(&content, out));
+        let string = |content: &[u8]| item(&|out| rlp::write_string(content, out));
+        let validators = list(self.validators.iter().flat_map(|address| string(address.as_bytes())).collect());
+        let seals = list(seals.iter().flat_map(|seal| string(seal.as_bytes())).collect());
+        let vote = |out: &[u8]| {
+            let voted = |ballot: Ballot| {
+                list([string(ballot.candidate.as_bytes()), string(if ballot.add { &[0xff] } else { out })].concat())
+            };
+            self.vote.map(voted)
+        };
+        match self.kind {
+            Kind::Qbft => {
+                let round = item(&|out| rlp::write_u64(round, out));
+                vec![string(&[0; 32]), validators, vote(&[]).unwrap_or(vec![0xc0]), round, seals]
+            }
+            Kind::Ibft2 => {
+                let round = string(&u32::try_from(round).unwrap().to_be_bytes());
+                vec![string(&[0; 32]), validators, vote(&[0]).unwrap_or(vec![0x80]), round, seals]
+            }
+            Kind::Ibft1 => vec![validators, string(proposer_seal), seals],
         }
-        rlp::write_list(&vote, &mut items);
-        rlp::write_u64(round, &mut items);
-        let mut list = Vec::new();
-        seals.iter().for_each(|seal| rlp::write_string(seal.as_bytes(), &mut list));
-        rlp::write_list(&list, &mut items);
+    }
+
+    /// The header with an extraData of these items.
+    fn header_with(&self, mut items: Vec<Vec<u8>>) -> Vec<u8> {
         if self.extra_item {
-            items.push(0x80);
+            items.push(vec![0x80]);
         }
-        let mut out = Vec::new();
-        rlp::write_list(&items, &mut out);
-        out
+        let mut extra_data = if self.kind == Kind::Ibft1 { vec![0; 32] } else { Vec::new() };
+        rlp::write_list(&items.concat(), &mut extra_data);
+        let mut header = HeaderDraft { extra_data, ..self.header.clone() };
+        if let (Kind::Ibft1, Some(ballot)) = (self.kind, self.vote) {
+            header.coinbase = ballot.candidate;
+            header.nonce = if ballot.add { [0xff; 8] } else { [0; 8] };
+        }
+        header.encode()
+    }
+
+    fn proposer_seal(&self) -> Vec<u8> {
+        if self.kind != Kind::Ibft1 || self.without_proposer_seal {
+            return Vec::new();
+        }
+        let once = keccak256(&self.header_with(self.items(0, &[], &[])));
+        let digest = if self.proposer_seal_hashed_once { once } else { keccak256(once.as_bytes()) };
+        self.proposer.seal(&digest).as_bytes().to_vec()
+    }
+
+    /// The block's hash, written down once more from the rules and not by the code that is tested.
+    pub(crate) fn hash(&self) -> Hash32 {
+        let mut items = self.items(0, &self.proposer_seal(), &[]);
+        if self.kind == Kind::Ibft2 && self.header.number != 0 {
+            items.truncate(3);
+        }
+        keccak256(&self.header_with(items))
+    }
+
+    fn seal_digest(&self) -> Hash32 {
+        if self.seals_over_block_hash {
+            return self.hash();
+        }
+        let mut items = self.items(self.round, &[], &[]);
+        match self.kind {
+            Kind::Ibft1 => return keccak256(&[&self.hash().as_bytes()[..], &[2]].concat()),
+            Kind::Ibft2 if !self.seals_over_five_items => items.truncate(4),
+            _ => {}
+        }
+        keccak256(&self.header_with(items))
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let unsealed = HeaderDraft { extra_data: self.extra(self.round, &[]), ..self.header.clone() };
-        let digest = keccak256(&unsealed.encode());
+        let digest = self.seal_digest();
         let mut seals: Vec<Seal> = self.signers.iter().map(|key| key.seal(&digest)).collect();
         seals.extend(self.high_s_twin_of.iter().map(|key| key.high_s_seal(&digest)));
-        let extra_data = self.extra(self.round_after_sealing.unwrap_or(self.round), &seals);
-        HeaderDraft { extra_data, ..self.header.clone() }.encode()
+        let round = self.round_after_sealing.unwrap_or(self.round);
+        self.header_with(self.items(round, &self.proposer_seal(), &seals))
     }
 
-    pub(crate) fn block(&self) -> Result<qbft::Block, Fault> {
-        qbft::Block::read(Header::parse(&self.encode())?)
+    pub(crate) fn block(&self) -> Result<bft::Block, Fault> {
+        self.kind.read(Header::parse(&self.encode())?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use hufu_evm_light_client::header::Header;
 use hufu_evm_light_client::keccak::Hash32;
-use hufu_evm_light_client::{qbft, rlp};
+use hufu_evm_light_client::{bft, rlp};
 use serde::Deserialize;
 
 use crate::hex_json::{Text, Unreadable};
@@ -105,7 +105,8 @@ fn put_number(value: &Text<'_>, field: &'static str, items: &mut Vec<u8>) -> Res
 /// judge that: a link that holds by one of the rules is let through to the light client, which knows the rule.
 pub(crate) fn possible_hashes(header: &Header) -> Vec<Hash32> {
     let mut hashes = vec![header.raw_hash()];
-    hashes.extend(qbft::Block::read(header.clone()).map(|block| block.hash()));
+    let by_kind = |kind: bft::Kind| kind.read(header.clone()).ok().map(|block| block.hash());
+    hashes.extend(bft::Kind::ALL.into_iter().filter_map(by_kind));
     hashes
 }
 

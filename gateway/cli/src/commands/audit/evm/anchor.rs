@@ -29,11 +29,6 @@ impl Anchor {
         let file = path.display();
         let refused = |words: String| misuse(format!("{file}: {words}"), NEXT);
         let mut value: Value = toml::from_str(&files::read_text(path)?).map_err(|fault| refused(fault.to_string()))?;
-        if let Some(kind @ ("ibft2" | "ibft1")) = value.get("consensus").and_then(Value::as_str) {
-            return Err(refused(format!(
-                "expected consensus \"qbft\" or \"clique\", got {kind:?}, which is not built yet"
-            )));
-        }
         // An audit has no use for the ledger's name, which a gateway needs the genesis hash for.
         if value.get("genesis").is_none()
             && let Some(hash) = value.get("hash").cloned()

@@ -35,7 +35,7 @@ Examples:
 
 anchor.toml says what you trust, from a source you trust; nothing is taken from the export:
   family = \"evm\"
-  consensus = \"qbft\"        # or clique
+  consensus = \"qbft\"        # or ibft2, ibft1, clique
   height = 0
   hash = \"0x…\"             # of the block at that height
   epoch = 30000             # optional: blocks between two falls of all votes

@@ -1,6 +1,6 @@
 //! From the anchor to the end of the export, one verdict a block.
 //!
-//! The judgement is the light client's own: its rules of linking, and [`qbft::State`] or [`clique::State`] for seals and
+//! The judgement is the light client's own: its rules of linking, and [`bft::State`] or [`clique::State`] for seals and
 //! votes. What it leaves out is the clock, which says nothing about an export.
 //!
 //! After a rejected block the walk stands where it stood: what builds on the rejected block cannot be judged and is *not
@@ -9,10 +9,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use hufu_adapters_light_client::{Budget, Finality, Rejection};
+use hufu_adapters_light_client::{Budget, Rejection};
 use hufu_evm_light_client::anchor::Consensus;
 use hufu_evm_light_client::header::Link;
-use hufu_evm_light_client::{Address, Hash32, Header, clique, qbft};
+use hufu_evm_light_client::{Address, Hash32, Header, bft, clique};
 use hufu_schemas_core::{Quorum, Timestamp};
 
 use super::super::{Count, Receipts, Row, Verdict};
@@ -25,7 +25,7 @@ const MAX_WAITING: usize = 4_096;
 
 /// The rules that hold on top of a block.
 enum Rules {
-    Qbft(qbft::State),
+    Bft(bft::State),
     Clique(clique::State),
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Walk {
 
 /// A header with what its consensus kind makes of it.
 enum Candidate {
-    Qbft(qbft::Block),
+    Bft(bft::Block),
     Clique(clique::Block),
 }
 
@@ -103,10 +103,7 @@ impl Walk {
     }
 
     fn row(&self, verdict: Verdict, reason: Option<String>) -> Row {
-        let finality = match self.anchor.consensus {
-            Consensus::Qbft => Finality::BftFinal,
-            Consensus::Clique => Finality::Probabilistic,
-        };
+        let finality = self.anchor.consensus.finality();
         let (height, hash, signers, quorum) = (None, None, Vec::new(), Count::default());
         Row { height, hash, verdict, finality: finality.as_str(), signers, quorum, reason }
     }
@@ -127,7 +124,7 @@ impl Walk {
         let header = Header::parse(block.header).map_err(|fault| (None, body::said(&fault)))?;
         let number = header.fields().number;
         let candidate = match self.anchor.consensus {
-            Consensus::Qbft => qbft::Block::read(header).map(Candidate::Qbft),
+            Consensus::Bft(kind) => kind.read(header).map(Candidate::Bft),
             Consensus::Clique => clique::Block::read(header).map(Candidate::Clique),
         };
         Ok((block, candidate.map_err(|fault| (Some(number), body::said(&fault)))?))
@@ -180,7 +177,7 @@ impl Walk {
         let (epoch, named) = (self.anchor.epoch, self.anchor.validators.as_deref());
         let mut budget = Budget::for_update();
         let rules = match candidate {
-            Candidate::Qbft(block) => Rules::Qbft(qbft::State::at_anchor(block, epoch, named, &mut budget)?),
+            Candidate::Bft(block) => Rules::Bft(bft::State::at_anchor(block, epoch, named, &mut budget)?),
             Candidate::Clique(block) => Rules::Clique(clique::State::at_anchor(block, epoch, named, &mut budget)?),
         };
         // Genesis has no seals: the operator's word is all there is.
@@ -200,10 +197,10 @@ impl Walk {
         candidate.require_time()?;
         let mut budget = Budget::for_update();
         match (&tip.rules, candidate) {
-            (Rules::Qbft(state), Candidate::Qbft(block)) => {
-                let rules = Rules::Qbft(state.advance(block, self.anchor.epoch, &mut budget)?);
-                let signers = candidate.signers(block.extra().validators());
-                let quorum = Count { have: signers.len(), need: candidate.need(block.extra().validators()) };
+            (Rules::Bft(state), Candidate::Bft(block)) => {
+                let rules = Rules::Bft(state.advance(block, self.anchor.epoch, &mut budget)?);
+                let signers = candidate.signers(block.validators());
+                let quorum = Count { have: signers.len(), need: candidate.need(block.validators()) };
                 Ok(Good { rules, signers, quorum, buried_by: None })
             }
             (Rules::Clique(state), Candidate::Clique(block)) => {
@@ -249,7 +246,7 @@ impl Walk {
     /// A refused block's row: signers are shown as far as they are trusted ones.
     fn refused(&self, candidate: &Candidate, rejection: &Rejection) -> Row {
         let trusted: &[Address] = match self.tip.as_ref().map(|tip| &tip.rules) {
-            Some(Rules::Qbft(state)) => state.validators(),
+            Some(Rules::Bft(state)) => state.validators(),
             Some(Rules::Clique(state)) => state.signers(),
             None => &[],
         };
@@ -257,7 +254,7 @@ impl Walk {
         let mut row = self.row_of(candidate, Verdict::Rejected, Some(reason));
         let signers = candidate.signers(trusted);
         let need = if trusted.is_empty() { 0 } else { candidate.need(trusted) };
-        let have = if self.anchor.consensus == Consensus::Qbft { signers.len() } else { 0 };
+        let have = if self.anchor.consensus == Consensus::Clique { 0 } else { signers.len() };
         row.quorum = Count { have, need };
         row.signers = signers.iter().map(Address::to_string).collect();
         row
@@ -328,7 +325,7 @@ impl Walk {
 impl Candidate {
     fn header(&self) -> &Header {
         match self {
-            Self::Qbft(block) => block.header(),
+            Self::Bft(block) => block.header(),
             Self::Clique(block) => block.header(),
         }
     }
@@ -339,7 +336,7 @@ impl Candidate {
 
     fn hash(&self) -> Hash32 {
         match self {
-            Self::Qbft(block) => block.hash(),
+            Self::Bft(block) => block.hash(),
             Self::Clique(block) => block.hash(),
         }
     }
@@ -347,7 +344,7 @@ impl Candidate {
     /// The validators that the block itself names.
     fn listed(&self) -> &[Address] {
         match self {
-            Self::Qbft(block) => block.extra().validators(),
+            Self::Bft(block) => block.validators(),
             Self::Clique(block) => block.listed(),
         }
     }
@@ -355,7 +352,7 @@ impl Candidate {
     /// Distinct signers among those that are trusted.
     fn signers(&self, trusted: &[Address]) -> BTreeSet<Address> {
         let recovered: Vec<Address> = match self {
-            Self::Qbft(block) => {
+            Self::Bft(block) => {
                 let digest = block.seal_digest();
                 block.extra().seals().iter().filter_map(|seal| seal.recover(&digest).ok()).collect()
             }
@@ -368,7 +365,7 @@ impl Candidate {
     fn need(&self, members: &[Address]) -> usize {
         let members = members.iter().copied();
         let quorum = match self {
-            Self::Qbft(_) => Quorum::two_thirds(members),
+            Self::Bft(_) => Quorum::two_thirds(members),
             Self::Clique(_) => Quorum::majority(members),
         };
         quorum.map_or(0, |quorum| quorum.need())
