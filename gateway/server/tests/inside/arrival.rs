@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hufu_evm_devnet::Misbehave;
-use hufu_gateway_server::backend::{Backend as _, EventFilter, LaneRole, PageQuery, UpdatesQuery};
+use hufu_gateway_server::backend::{Backend as _, LaneRole, PageQuery};
 use hufu_gateway_server::http::ProblemCode;
 use hufu_schemas_core::page::Page;
 use hufu_schemas_core::statement::{Leaf, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{Ledger, Office, Stage, courier, ids, policy_of, until};
+use crate::support::{Ledger, Office, Stage, courier, ids, until};
 
 /// The leaves of a page, opened.
 fn leaves(page: &Page) -> Vec<Leaf> {
@@ -250,71 +249,6 @@ async fn lanes_and_ledgers_outside_the_policy_are_refused_and_make_no_metric_lab
     assert!(!text.contains("invented") && !text.contains(stranger.id.as_str()), "{text}");
 }
 
-/// Carries everything from `origin` to `receiver`.
-async fn carry_between(origin: &Office, receiver: &Office, ledger: &Ledger) {
-    let lane = origin.lane();
-    let (from, to) = (origin.gateway(), receiver.gateway());
-    let wants = receiver.want(&ledger.id).await.wants;
-    let query = UpdatesQuery { from: wants, limit: 256, wait: Duration::ZERO };
-    if let Some(update) = from.updates(&ledger.id, query).await.unwrap() {
-        to.post_updates(&courier(), &ledger.id, update).await.unwrap();
-    }
-    let state = receiver.inbox(&lane).await;
-    let query = PageQuery { from: state.size, limit: 256, seen: Some(state.seen), wait: Duration::ZERO };
-    if let Some(page) = from.page(&lane, query).await.unwrap() {
-        to.post_page(&courier(), &lane, page).await.unwrap();
-    }
-}
-
-/// How many events a subscriber of everything gets.
-async fn events(office: &Office) -> Vec<String> {
-    let batch = office.gateway().next_events(&EventFilter::default(), None, 256, Duration::ZERO).await.unwrap();
-    batch.events.iter().map(|event| event.cloud_event["id"].as_str().unwrap().to_owned()).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_event_by_two_lanes_is_one_event() {
-    let ledger = Ledger::start().await;
-    let first = Office::publishing("notary.example", &ledger).await;
-    let second = Office::publishing("second.example", &ledger).await;
-    let (one, other) = (first.lane(), second.lane());
-    let policy = policy_of(&ledger, &[(&one, &first.definitions()), (&other, &second.definitions())]);
-    let receiver = Office::under_policy("tax.example", &policy).await;
-    for number in 1..4 {
-        ledger.certify(number);
-        ledger.mine();
-    }
-    let published = first.has_published(3).await;
-    second.has_published(3).await;
-    carry_between(&first, &receiver, &ledger).await;
-    carry_between(&second, &receiver, &ledger).await;
-    assert_eq!(events(&receiver).await, ids(&published), "arriving by two lanes it is one event");
-    assert!(receiver.held(&other).await.is_empty());
-    let line = format!("hufu_leaves_total{{lane=\"{other}\",outcome=\"duplicate\"}} 3");
-    assert!(receiver.metrics().contains(&line), "{line} in\n{}", receiver.metrics());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_held_on_one_lane_and_believed_by_another_is_one_event_when_it_is_released() {
-    let ledger = Ledger::start().await;
-    let first = Office::publishing("notary.example", &ledger).await;
-    let second = Office::publishing("second.example", &ledger).await;
-    let (one, other) = (first.lane(), second.lane());
-    let policy = policy_of(&ledger, &[(&one, &[]), (&other, &second.definitions())]);
-    let receiver = Office::under_policy("tax.example", &policy).await;
-    ledger.certify(1);
-    ledger.mine();
-    let published = first.has_published(1).await;
-    second.has_published(1).await;
-    carry_between(&first, &receiver, &ledger).await;
-    carry_between(&second, &receiver, &ledger).await;
-    assert_eq!(receiver.held(&one).await, ["definition-not-accepted"]);
-    assert_eq!(events(&receiver).await, ids(&published));
-    receiver.adopt(&policy_of(&ledger, &[(&one, &first.definitions()), (&other, &second.definitions())])).await;
-    until("the held leaf to be released", || async { receiver.held(&one).await.is_empty().then_some(()) }).await;
-    assert_eq!(events(&receiver).await, ids(&published));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn small_pages_of_a_log_that_grows_meanwhile_close() {
     let stage = Stage::set().await;
@@ -327,74 +261,6 @@ async fn small_pages_of_a_log_that_grows_meanwhile_close() {
         assert!(seen.seen > seen.size, "the checkpoint seen is ahead of the leaves: {seen:?}");
         published = stage.publish(number..number + 1).await;
     }
-    stage.carry().await;
-    assert_eq!(ids(&stage.believed().await), ids(&published));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lying_node_cannot_borrow_the_gateways_signature() {
-    let ledger = Ledger::start().await;
-    let liar = ledger.devnet.add_node().await.unwrap();
-    liar.misbehave(Misbehave::ForgedReceipts { from: 1 }).unwrap();
-    let nodes = vec![("liar", liar.url()), ("honest", ledger.devnet.url())];
-    let origin = Office::publishing_from("notary.example", &ledger, nodes).await;
-    ledger.certify(1);
-    ledger.certify(2);
-    ledger.mine();
-    let benched = until("the liar to be benched", || async {
-        let ledgers = origin.gateway().ledgers().await.unwrap();
-        ledgers["ledgers"][0]["source"]["nodes"][0]["benched"].as_str().map(str::to_owned)
-    });
-    let (published, benched) = tokio::join!(origin.has_published(2), benched);
-    assert_eq!(benched, "lying");
-    for (record, number) in published.iter().zip(1..) {
-        assert_eq!(record["record"]["body"]["number"], format!("湘(2026)第{number:07}号"));
-        assert_eq!(record["record"]["status"]["sourceCode"], "01");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_is_down_for_a_while_loses_nothing() {
-    let stage = Stage::set().await;
-    stage.publish(1..2).await;
-    let node = stage.ledger.devnet.first_node();
-    node.stop();
-    until("the node to be benched", || async {
-        let ledgers = stage.origin.gateway().ledgers().await.unwrap();
-        ledgers["ledgers"][0]["source"]["nodes"][0]["benched"].as_str().map(|why| assert_eq!(why, "unreachable"))
-    })
-    .await;
-    stage.origin.gateway().ready().await.expect("one ledger that is down is no reason not to serve");
-    for number in 2..5 {
-        stage.ledger.certify(number);
-        stage.ledger.mine();
-    }
-    node.start().await.unwrap();
-    let published = stage.origin.has_published(4).await;
-    stage.carry().await;
-    assert_eq!(ids(&stage.believed().await), ids(&published));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn validators_that_changed_while_the_courier_was_away_are_followed() {
-    let stage = Stage::set().await;
-    stage.publish(1..2).await;
-    stage.carry().await;
-    let (devnet, known) = (&stage.ledger.devnet, stage.ledger.devnet.known_validators());
-    let before = devnet.validators();
-    // Every one of the first validators leaves, one after the other; nobody of the anchor's set seals at the end.
-    for (gone, come) in known[..4].iter().zip(&known[4..8]) {
-        for (candidate, add) in [(*come, true), (*gone, false)] {
-            devnet.vote(candidate, add);
-            until("a vote to pass", || async {
-                stage.ledger.mine();
-                (devnet.validators().contains(&candidate) == add).then_some(())
-            })
-            .await;
-        }
-    }
-    assert!(devnet.validators().iter().all(|validator| !before.contains(validator)));
-    let published = stage.publish(2..4).await;
     stage.carry().await;
     assert_eq!(ids(&stage.believed().await), ids(&published));
 }

@@ -13,8 +13,12 @@
 mod arrival;
 mod forgery;
 mod freezing;
+mod ledger;
 mod operator;
 mod reading;
 mod restart;
+mod sources;
+mod stage;
 mod support;
 mod time;
+mod two_lanes;

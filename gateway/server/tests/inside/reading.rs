@@ -159,8 +159,10 @@ async fn records_are_paged_by_cursor() {
     assert_eq!(problem.code, ProblemCode::MalformedRequest);
 }
 
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
 /// A sample's name and labels, or why the line is none (the text format of Prometheus).
-fn sample(line: &str) -> Result<(&str, Vec<(&str, &str)>), String> {
+fn sample(line: &str) -> Result<(&str, Labels<'_>), String> {
     let (head, value) = line.rsplit_once(' ').ok_or("no value")?;
     let number = matches!(value, "+Inf" | "-Inf" | "NaN") || value.parse::<f64>().is_ok();
     if !number {

@@ -1,4 +1,4 @@
-//! A ledger, two offices and a courier.
+//! An office with its gateway, what its files say, and how tests wait. Ledger and stage are handed on from here.
 
 use std::fs;
 use std::future::Future;
@@ -8,26 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hufu_evm_devnet::{Devnet, DevnetConfig, registry};
-use hufu_gateway_server::backend::{
-    Backend, InboxState, LaneInfo, LedgerWant, PageQuery, PageReceipt, RecordQuery, UpdatesQuery,
-};
-use hufu_gateway_server::clock::{Clock as _, ManualClock};
+use hufu_gateway_server::backend::{Backend, InboxState, LaneInfo, LedgerWant, PageReceipt, RecordQuery};
+use hufu_gateway_server::clock::ManualClock;
 use hufu_gateway_server::config::GatewayConfig;
-use hufu_gateway_server::families::families;
 use hufu_gateway_server::gateway::{Assembled, Gateway};
 use hufu_gateway_server::http::Problem;
 use hufu_gateway_server::identity::Identity;
 use hufu_gateway_server::telemetry::Metrics;
 use hufu_gateway_store::Store;
-use hufu_gateway_verify::TrustPolicy;
-use hufu_gateway_verify::evidence::{EvidenceVerdict, verify};
-use hufu_schemas_core::evidence::Evidence;
-use hufu_schemas_core::limits::PageLimits;
 use hufu_schemas_core::page::Page;
 use hufu_schemas_core::signature::NoteSigner;
 use hufu_schemas_core::{Digest, LaneId, LedgerId, Timestamp};
-use hufu_schemas_registry::Registry;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -35,17 +26,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use crate::ledger::{GENESIS, HOLDER, ISSUER, Ledger, certificate};
+pub(crate) use crate::stage::Stage;
+
 /// How long anything may take before a test says what it waited for.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-/// Genesis of every ledger here; blocks follow a second apart.
-const GENESIS: u64 = 1_767_225_600;
 /// What the offices' clocks say at first: later than every block.
 const MORNING: u64 = GENESIS + 10_000;
-
-/// The issuer of every certificate here.
-pub(crate) const ISSUER: &str = "11430000006122244L";
-/// The holder of every certificate here; its digits stand in every receipt.
-pub(crate) const HOLDER: &str = "91350100M000100Y43";
 /// Seconds after which the receiving office's answers say `stale`.
 pub(crate) const STALENESS: u64 = 600;
 
@@ -74,78 +61,6 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 
 pub(crate) fn courier() -> Identity {
     Identity::parse("urn:hufu:relayer:city-1").unwrap()
-}
-
-/// A ledger with a register on it; blocks come when a test says so.
-pub(crate) struct Ledger {
-    pub(crate) devnet: Devnet,
-    pub(crate) contract: [u8; 20],
-    pub(crate) id: LedgerId,
-}
-
-impl Ledger {
-    /// With the register in block 1.
-    pub(crate) async fn start() -> Self {
-        Self::of_seed(7).await
-    }
-
-    pub(crate) async fn of_seed(seed: u8) -> Self {
-        let config = DevnetConfig { seed: [seed; 32], genesis_time: GENESIS, ..DevnetConfig::default() };
-        let devnet = Devnet::start(config).await.unwrap();
-        let contract = devnet.deploy_registry();
-        devnet.mine().unwrap();
-        let id = LedgerId::of_genesis("evm", &devnet.genesis_hash()).unwrap();
-        Self { devnet, contract, id }
-    }
-
-    /// A certificate in the next block.
-    pub(crate) fn certify(&self, number: u32) {
-        self.emit(&certificate(number, "01", "01"));
-    }
-
-    /// An event whose state has no meaning in law: the mapping cannot say what it is.
-    pub(crate) fn certify_without_meaning(&self, number: u32) {
-        self.emit(&certificate(number, "01", "99"));
-    }
-
-    fn emit(&self, args: &[String; 10]) {
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        self.devnet.emit_event(self.contract, registry::CERTIFICATE_CHANGED, &args).unwrap();
-    }
-
-    pub(crate) fn mine(&self) {
-        self.devnet.mine().unwrap();
-    }
-
-    fn anchor(&self) -> String {
-        format!(
-            "[[ledger]]\nid = \"{}\"\nanchor = {{ family = \"evm\", consensus = \"qbft\", chain_id = {}, height = 0, hash = \"0x{}\" }}\n\n",
-            self.id,
-            self.devnet.chain_id(),
-            hex::encode(self.devnet.genesis_hash()),
-        )
-    }
-}
-
-/// The arguments of an event of the register.
-pub(crate) fn certificate(number: u32, operation: &str, state: &str) -> [String; 10] {
-    let (class, serial) = ("11100000000013338W011", format!("2026{number:07}"));
-    let check = certificate_check(&[class, ISSUER, &serial, "001"].concat());
-    let id = format!("1.2.156.3005.2.{class}.{ISSUER}.{serial}.001.{check}");
-    let paper = format!("湘(2026)第{number:07}号");
-    [&id, operation, class, "营业执照", &paper, "示例科技有限公司", HOLDER, ISSUER, "20261121", state]
-        .map(str::to_owned)
-}
-
-/// ISO 7064 MOD 37,36.
-fn certificate_check(text: &str) -> char {
-    const ALPHABET: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    let mut carry = 36usize;
-    for byte in text.bytes() {
-        let sum = (carry + ALPHABET.iter().position(|it| *it == byte).unwrap()) % 36;
-        carry = (if sum == 0 { 36 } else { sum }) * 2 % 37;
-    }
-    char::from(ALPHABET[(37 - carry) % 36])
 }
 
 /// What an office's source asks: name and URL of each node.
@@ -409,85 +324,4 @@ pub(crate) fn ids(records: &[Value]) -> Vec<String> {
 pub(crate) fn sorted(mut ids: Vec<String>) -> Vec<String> {
     ids.sort();
     ids
-}
-
-/// The usual stage: one ledger, the office that publishes it, the office that takes it in.
-pub(crate) struct Stage {
-    pub(crate) ledger: Ledger,
-    pub(crate) origin: Office,
-    pub(crate) receiver: Office,
-    pub(crate) lane: LaneId,
-}
-
-impl Stage {
-    pub(crate) async fn set() -> Self {
-        let ledger = Ledger::start().await;
-        let origin = Office::publishing("notary.example", &ledger).await;
-        let lane = origin.lane();
-        let receiver = Office::receiving("tax.example", &ledger, &lane, &origin.definitions()).await;
-        Self { ledger, origin, receiver, lane }
-    }
-
-    /// One certificate a block, waited for until the origin has signed it.
-    pub(crate) async fn publish(&self, numbers: std::ops::Range<u32>) -> Vec<Value> {
-        let before = self.origin.records(&self.lane).await.len();
-        let count = numbers.len();
-        for number in numbers {
-            self.ledger.certify(number);
-            self.ledger.mine();
-        }
-        self.origin.has_published(before + count).await
-    }
-
-    /// The page that the receiver wants next, of at most `limit` leaves.
-    pub(crate) async fn next_page(&self, limit: usize) -> Option<Page> {
-        let state = self.receiver.inbox(&self.lane).await;
-        self.page_from(state.size, Some(state.seen), limit).await
-    }
-
-    pub(crate) async fn page_from(&self, from: u64, seen: Option<u64>, limit: usize) -> Option<Page> {
-        let query = PageQuery { from, limit, seen, wait: Duration::ZERO };
-        let bytes = self.origin.gateway().page(&self.lane, query).await.unwrap()?;
-        Some(Page::parse(&bytes, &PageLimits::DEFAULT).unwrap())
-    }
-
-    /// The steps that the receiver wants next.
-    pub(crate) async fn next_update(&self) -> Option<Value> {
-        let want = self.receiver.want(&self.ledger.id).await;
-        let query = UpdatesQuery { from: want.wants, limit: 64, wait: Duration::ZERO };
-        let bytes = self.origin.gateway().updates(&self.ledger.id, query).await.unwrap()?;
-        Some(serde_json::from_slice(&bytes).unwrap())
-    }
-
-    pub(crate) async fn carry_updates(&self) {
-        while let Some(update) = self.next_update().await {
-            let before = self.receiver.want(&self.ledger.id).await;
-            let after = self.receiver.post_updates(&self.ledger.id, &update).await.unwrap();
-            assert!(after.wants > before.wants, "the steps were taken and the head did not move: {after:?}");
-        }
-    }
-
-    /// Carries everything there is; the receipts.
-    pub(crate) async fn carry(&self) -> Vec<PageReceipt> {
-        self.carry_updates().await;
-        let mut receipts = Vec::new();
-        while let Some(page) = self.next_page(64).await {
-            let receipt = self.receiver.post_page(&self.lane, &page).await.unwrap();
-            assert!(receipt.size > page.from, "the page was taken and the lane did not move: {receipt:?}");
-            receipts.push(receipt);
-        }
-        receipts
-    }
-
-    /// What the receiver believes of the lane.
-    pub(crate) async fn believed(&self) -> Vec<Value> {
-        self.receiver.records(&self.lane).await
-    }
-
-    /// What an auditor without a network says of a file, under the receiver's policy; `None` when it is no evidence file.
-    pub(crate) fn audit(&self, bytes: &[u8]) -> Option<EvidenceVerdict> {
-        let policy = TrustPolicy::parse("policy.toml", &self.receiver.policy_text()).unwrap();
-        let evidence = Evidence::parse(bytes).ok()?;
-        Some(verify(&evidence, &policy, &families(), &Registry::builtin().unwrap(), self.receiver.clock.now()))
-    }
 }
