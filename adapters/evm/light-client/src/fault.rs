@@ -79,6 +79,36 @@ reasons! {
     ReceiptWithoutStatus = "receipt-without-status",
     /// Receipts do not rebuild the root.
     ReceiptsRoot = "receipts-root",
+    /// A proof holds no node, and the trie is not empty.
+    ProofEmpty = "proof-empty",
+    /// A root or a child that is 32 zero bytes, of which no preimage is known.
+    ProofZeroHash = "proof-zero-hash",
+    /// A proof ends before the key's path does.
+    ProofTruncated = "proof-truncated",
+    /// A node does not have the hash by which its parent names it.
+    ProofHash = "proof-node-hash",
+    /// A proof holds nodes that the key's path does not reach.
+    ProofUnused = "proof-unused-nodes",
+    /// A node is no leaf, extension or branch.
+    ProofNode = "proof-node-malformed",
+    /// An extension that shares no nibble.
+    ProofExtension = "proof-extension-empty",
+    /// A key that ends inside the trie, or goes on below a leaf.
+    ProofPath = "proof-path-leftover",
+    /// A node that no trie with these leaves would hold.
+    ProofForm = "proof-not-canonical",
+    /// Work beyond the caller's budget.
+    Budget = "budget-exhausted",
+    /// What the state trie holds is no account.
+    Account = "account-malformed",
+    /// What a storage trie holds is no slot's value.
+    Slot = "slot-malformed",
+    /// Code is not what the account's code hash names.
+    CodeHash = "code-hash",
+    /// An `eth_getProof` answer cannot be read.
+    ProofAnswer = "proof-answer-malformed",
+    /// A node claims beside its proof what the proof does not say.
+    ProofClaim = "proof-claim",
     /// An item that was asked for is not in the block.
     ItemMissing = "item-missing",
     /// An item that was asked for is not what the selector names.

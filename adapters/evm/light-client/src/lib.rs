@@ -1,14 +1,15 @@
 //! EVM consortium ledgers: what makes their headers final and their logs included.
 //!
 //! In scope: canonical RLP, headers up to Prague, QBFT, IBFT 2.0, legacy IBFT and Clique with votes followed header by
-//! header, receipts tries rebuilt whole, events decoded by a pinned ABI. [`EvmFamily`] is the door for the gateway.
+//! header, receipts tries rebuilt whole, events decoded by a pinned ABI, proofs of single items, accounts and slots
+//! ([`proof`], [`account`], [`get_proof`]: a library that no lane uses as yet). [`EvmFamily`] is the door for the gateway.
 //!
-//! Out of scope here as yet: inclusion proofs of single receipts, account proofs, skipping headers, validator sets kept by
-//! a contract (docs/coverage.md).
+//! Out of scope here as yet: skipping headers, validator sets kept by a contract (docs/coverage.md).
 //!
 //! Pure: no I/O, no clock, no randomness; every list from outside has a named limit.
 
 pub mod abi;
+pub mod account;
 pub mod address;
 pub mod anchor;
 pub mod bft;
@@ -19,10 +20,12 @@ pub mod client;
 pub mod clique;
 pub mod decoder;
 pub mod fault;
+pub mod get_proof;
 pub mod header;
 pub mod ibft1;
 pub mod ibft2;
 pub mod keccak;
+pub mod proof;
 pub mod qbft;
 pub mod receipt;
 pub mod rlp;
