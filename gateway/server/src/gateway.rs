@@ -148,6 +148,12 @@ impl Gateway {
         self.trust().clients.get(ledger).cloned()
     }
 
+    /// The light client of a ledger, or what an operator must do to have one.
+    pub(crate) fn anchored(&self, ledger: &LedgerId) -> Result<Arc<dyn DynLightClient>, String> {
+        self.client(ledger)
+            .ok_or_else(|| format!("the policy anchors no ledger {ledger} any more: nothing of it is read"))
+    }
+
     /// Every light client.
     pub(crate) fn clients(&self) -> Vec<Arc<dyn DynLightClient>> {
         self.trust().clients.values().cloned().collect()
@@ -272,8 +278,7 @@ impl Assembled {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let gateway = &self.gateway;
         for (ledger, source) in &gateway.sources {
-            let Some(client) = gateway.client(ledger) else { continue };
-            tasks.spawn(ledgers::follow(Arc::clone(gateway), client, Arc::clone(source), POLL, stop.clone()));
+            tasks.spawn(ledgers::follow(Arc::clone(gateway), ledger.clone(), Arc::clone(source), POLL, stop.clone()));
         }
         for lane in &self.lanes {
             tasks.spawn(lanes::publish(Arc::clone(gateway), Arc::clone(lane), stop.clone()));
@@ -371,7 +376,7 @@ fn origin_lanes(
                 reader,
                 tag_key: *tag_key,
                 from_height: lane.from_height,
-                client: Arc::clone(client),
+                ledger: client.ledger().clone(),
                 source: Arc::clone(source),
             })),
             Err(fault) => faults.push(format!("{}: lane {}: {fault}", config.file, lane.id)),

@@ -323,8 +323,15 @@ impl Gateway {
         if !counts.iter().any(|count| count.lane == *lane && count.reason == BAD_EVIDENCE) {
             return Ok(None);
         }
-        let held = self.store.held(Some(lane), 0, RETRY_AT_A_TIME).await.map_err(|fault| self.problem(fault))?;
-        Ok(held.iter().filter(|leaf| leaf.reason == BAD_EVIDENCE).map(|leaf| leaf.index).min())
+        let (mut lowest, mut after) = (None, 0);
+        loop {
+            let held =
+                self.store.held(Some(lane), after, RETRY_AT_A_TIME).await.map_err(|fault| self.problem(fault))?;
+            let Some(last) = held.last().map(|leaf| leaf.id) else { return Ok(lowest) };
+            after = last;
+            let here = held.iter().filter(|leaf| leaf.reason == BAD_EVIDENCE).map(|leaf| leaf.index).min();
+            lowest = lowest.into_iter().chain(here).min();
+        }
     }
 
     /// Tries held leaves again; how many became records. With `fresh` evidence only the leaves of those blocks are tried,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hufu_adapters_light_client::{Budget, DynLightClient, Outcome, TrustedBlock};
+use hufu_adapters_light_client::{Budget, Outcome, TrustedBlock};
 use hufu_adapters_source::{BlockEvidence, Source};
 use hufu_gateway_store::{Role, StoreError};
 use hufu_gateway_verify::admission::{KeptEvidence, LaneState};
@@ -14,8 +14,9 @@ use hufu_gateway_verify::{LaneReader, OriginBatch};
 use hufu_schemas_core::checkpoint::Checkpoint;
 use hufu_schemas_core::lane::TagKey;
 use hufu_schemas_core::limits::PageLimits;
+use hufu_schemas_core::merkle::Edge;
 use hufu_schemas_core::statement::Definition;
-use hufu_schemas_core::{Height, LaneId, Timestamp};
+use hufu_schemas_core::{Height, LaneId, LedgerId, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -35,14 +36,14 @@ pub(crate) struct OriginLane {
     pub(crate) reader: LaneReader,
     pub(crate) tag_key: TagKey,
     pub(crate) from_height: Height,
-    pub(crate) client: Arc<dyn DynLightClient>,
+    pub(crate) ledger: LedgerId,
     pub(crate) source: Arc<dyn Source>,
 }
 
 impl OriginLane {
     /// The definition that the configuration gives.
     pub(crate) fn definition(&self) -> Definition {
-        self.reader.definition(self.client.ledger().clone(), self.from_height, self.tag_key)
+        self.reader.definition(self.ledger.clone(), self.from_height, self.tag_key)
     }
 }
 
@@ -104,6 +105,7 @@ async fn publish_once(gateway: &Gateway, lane: &OriginLane, quiet: &mut Quiet) -
         heartbeat(gateway, &state, now).await?;
         return Ok(more);
     }
+    let signed = signed_at(&state);
     let admission = batch.finish();
     let edge = admission.after().edge.clone();
     let admitted = match gateway.store.admit(Role::Origin, &admission, now).await {
@@ -112,7 +114,7 @@ async fn publish_once(gateway: &Gateway, lane: &OriginLane, quiet: &mut Quiet) -
         Err(fault) => return Err(format!("the batch was not stored: {fault}")),
     };
     gateway.metrics.admitted(&lane.id, Role::Origin, &admitted);
-    sign(gateway, &lane.id, edge.size(), edge.root(), now).await?;
+    sign(gateway, &lane.id, &edge, signed, now).await?;
     Ok(more)
 }
 
@@ -126,7 +128,7 @@ async fn next_blocks(
     let after_quiet = quiet.to.as_ref().and_then(|block| block.height().next());
     let after_covered = state.covered.and_then(Height::next);
     let from = after_quiet.into_iter().chain(after_covered).max().unwrap_or(lane.from_height);
-    let ledger = lane.client.ledger();
+    let ledger = &lane.ledger;
     gateway.store.trusted_blocks(ledger, from, BLOCKS_AT_A_TIME).await.map_err(|fault| fault.to_string())
 }
 
@@ -140,8 +142,10 @@ async fn read_blocks<S: FnMut() -> [u8; 16]>(
     if blocks.is_empty() {
         return Ok(0);
     }
+    // Asked anew each round: an anchor that the operator took away ends the lane.
+    let client = gateway.anchored(&lane.ledger)?;
     let evidence = lane.source.evidence(blocks, lane.reader.selector()).await.map_err(|fault| {
-        gateway.metrics.source_error(lane.client.ledger(), fault.reason());
+        gateway.metrics.source_error(&lane.ledger, fault.reason());
         fault.to_string()
     })?;
     if evidence.len() != blocks.len() {
@@ -149,8 +153,7 @@ async fn read_blocks<S: FnMut() -> [u8; 16]>(
     }
     let mut matched = 0u64;
     for (block, BlockEvidence { evidence, .. }) in blocks.iter().zip(evidence) {
-        let outcome =
-            lane.client.matching(block, lane.reader.selector(), evidence.as_deref(), &mut Budget::for_evidence());
+        let outcome = client.matching(block, lane.reader.selector(), evidence.as_deref(), &mut Budget::for_evidence());
         let items = match outcome {
             Outcome::Accept(items) => items,
             Outcome::NotYet(shortfall) => return Err(shortfall.to_string()),
@@ -200,15 +203,22 @@ fn cover<S: FnMut() -> [u8; 16]>(
     Ok(())
 }
 
+/// When this lane was signed last.
+fn signed_at(state: &LaneState) -> Option<Timestamp> {
+    state.seen.as_ref().map(|(seen, _)| seen.time)
+}
+
 /// Signs the lane as it stands. The store refuses a second root for one size before the note leaves (anti-equivocation).
 async fn sign(
     gateway: &Gateway,
     lane: &LaneId,
-    size: u64,
-    root: hufu_schemas_core::Digest,
-    time: Timestamp,
+    edge: &Edge,
+    seen: Option<Timestamp>,
+    now: Timestamp,
 ) -> Result<(), String> {
-    let checkpoint = Checkpoint { lane: lane.clone(), size, root, time };
+    // Within the drift that two clocks are allowed, a lane's time still never goes back.
+    let time = seen.map_or(now, |seen| now.max(seen));
+    let checkpoint = Checkpoint { lane: lane.clone(), size: edge.size(), root: edge.root(), time };
     let note = checkpoint.clone().sign(&gateway.signer).to_string();
     gateway.store.put_checkpoint(checkpoint, note).await.map_err(|fault| fault.to_string())?;
     gateway.metrics.checkpoint(lane, Role::Origin, time);
@@ -226,7 +236,7 @@ async fn heartbeat(gateway: &Gateway, state: &LaneState, now: Timestamp) -> Resu
     if size == 0 || fresh {
         return Ok(());
     }
-    sign(gateway, &state.lane, size, state.edge.root(), now).await
+    sign(gateway, &state.lane, &state.edge, signed_at(state), now).await
 }
 
 /// 16 random bytes a leaf.

@@ -138,16 +138,15 @@ async fn find_conflict(
 /// Follows a ledger that this gateway reads itself, until told to stop.
 pub(crate) async fn follow(
     gateway: Arc<Gateway>,
-    client: Arc<dyn DynLightClient>,
+    ledger: LedgerId,
     source: Arc<dyn Source>,
     poll: Duration,
     stop: CancellationToken,
 ) {
-    let ledger = client.ledger().clone();
     info!(%ledger, "following");
     let mut pause = Pause::new(poll);
     while !stop.is_cancelled() {
-        let progressed = match follow_once(&gateway, &client, source.as_ref()).await {
+        let progressed = match follow_once(&gateway, &ledger, source.as_ref()).await {
             Ok(progressed) => progressed,
             Err(words) => {
                 warn!(%ledger, "{words}");
@@ -168,7 +167,8 @@ pub(crate) async fn follow(
 }
 
 /// One round: asks what follows the head and judges it. `true` when there may be more at once.
-async fn follow_once(gateway: &Gateway, client: &Arc<dyn DynLightClient>, source: &dyn Source) -> Result<bool, String> {
+async fn follow_once(gateway: &Gateway, ledger: &LedgerId, source: &dyn Source) -> Result<bool, String> {
+    let client = &gateway.anchored(ledger)?;
     let (head, _, frozen) = head(&gateway.store, client.as_ref()).await.map_err(|fault| fault.to_string())?;
     if let Some(reason) = frozen {
         return Err(format!("the ledger is frozen: {reason}"));

@@ -145,7 +145,6 @@ async fn better_evidence_of_a_leaf_whose_definition_is_not_accepted_leaves_it_to
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "known fault: only the first 200 held leaves of a lane are searched for one that wants evidence"]
 async fn a_leaf_that_lacks_evidence_is_asked_for_behind_any_number_of_others() {
     let stage = Stage::set().await;
     stage.receiver.adopt(&receiving_policy(&stage.ledger, &stage.lane, &[])).await;

@@ -324,7 +324,16 @@ pub(crate) async fn put_checkpoint(
     let guard = guard.ok_or_else(|| StoreError::refused("lane", "a lane that this gateway writes", lane))?;
     guard.require_role(lane, Role::Origin)?;
     guard.require_moving(lane)?;
-    if let Some((size, root, _)) = guard.seen {
+    // A clock set back signs nothing: whoever saw the later note would refuse the earlier one.
+    operator::require_clock(&mut *conn, checkpoint.time).await?;
+    if let Some((size, root, time)) = guard.seen {
+        if checkpoint.time < time {
+            return Err(StoreError::refused(
+                "checkpoint time",
+                format!("{time} or later, signed before"),
+                checkpoint.time,
+            ));
+        }
         if checkpoint.size < size {
             return Err(StoreError::refused(
                 "checkpoint size",
