@@ -647,11 +647,14 @@ pub(crate) async fn a_signed_checkpoint_binds_for_ever(place: impl Place) {
     assert_eq!(store.put_checkpoint(larger, "n".into()).await.unwrap_err().reason(), "store-conflict");
     store.put_checkpoint(sign(&pen, 60), "heartbeat".into()).await.unwrap();
     store.admit_step(Role::Origin, pen.records(2), now()).await.unwrap();
-    let outdated = store.put_checkpoint(three, "n".into()).await.unwrap_err();
+    let outdated = Checkpoint { time: now().plus(60), ..three.clone() };
+    let outdated = store.put_checkpoint(outdated, "n".into()).await.unwrap_err();
     assert_eq!(outdated.reason(), "store-conflict", "an admission went between");
-    let other_root = Checkpoint { root: Digest::of(b"other"), ..sign(&pen, 0) };
+    let earlier = store.put_checkpoint(sign(&pen, 59), "n".into()).await.unwrap_err();
+    assert_eq!(earlier.reason(), "store-refused", "a lane's time never goes back");
+    let other_root = Checkpoint { root: Digest::of(b"other"), ..sign(&pen, 60) };
     assert_eq!(store.put_checkpoint(other_root, "n".into()).await.unwrap_err().reason(), "store-refused");
-    store.put_checkpoint(sign(&pen, 61), "five".into()).await.unwrap();
+    store.put_checkpoint(sign(&pen, 60), "five".into()).await.unwrap();
 
     let mut inbox = Pen::new("foreign");
     admit(&store, inbox.records(1)).await.unwrap();

@@ -520,7 +520,13 @@ async fn enode(node: &Node) -> String {
     .await
 }
 
+/// A node answers before its keys are unlocked, and a first seal that fails for want of a key is not tried again: so the
+/// signer's key must sign something first. (All three failed so once, on a busy machine, and block 1 never came.)
 async fn seal(node: &Node) {
+    until(&format!("{} to unlock its key", node.name), START, async || {
+        node.rpc.call("eth_sign", json!([node.signer, "0x00"])).await
+    })
+    .await;
     node.rpc.call("miner_start", json!([])).await.unwrap();
 }
 
