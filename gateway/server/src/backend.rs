@@ -39,10 +39,15 @@ pub struct LaneInfo {
     pub size: u64,
     /// Size of the last checkpoint signed (published) or verified (inbox).
     pub checkpoint: u64,
-    /// The time that checkpoint carries.
+    /// The time that checkpoint carries; RFC 3339 in JSON.
+    #[serde(serialize_with = "as_rfc3339")]
     pub checkpoint_time: Option<Timestamp>,
     /// Why it is frozen, if it is.
     pub frozen: Option<String>,
+}
+
+fn as_rfc3339<S: serde::Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_string()).serialize(serializer)
 }
 
 /// On which side of a lane this gateway is.
