@@ -34,3 +34,20 @@ mod transport;
 
 pub use config::{ConfigFault, EvmSourceConfig, Limits, NodeConfig, Patience, Secret};
 pub use source::EvmSource;
+
+/// For fuzzing alone: everything that is done with the bytes of a node's answer before anybody judges them.
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Reads a body as the answer to two calls, and each result as a block and as a list of receipts.
+    pub fn answer(body: &[u8]) {
+        let Ok(answers) = crate::rpc::read(body, 2) else { return };
+        for result in answers.into_iter().flatten().flatten() {
+            if let Ok(block) = serde_json::from_str::<crate::blocks::BlockJson<'_>>(result.get()) {
+                let _ = block.to_rlp();
+            }
+            if let Ok(receipts) = serde_json::from_str::<Vec<crate::receipts::ReceiptJson<'_>>>(result.get()) {
+                let _ = receipts.iter().map(crate::receipts::ReceiptJson::to_consensus).collect::<Result<Vec<_>, _>>();
+            }
+        }
+    }
+}
