@@ -150,8 +150,10 @@ impl Gateway {
 
     /// The light client of a ledger, or what an operator must do to have one.
     pub(crate) fn anchored(&self, ledger: &LedgerId) -> Result<Arc<dyn DynLightClient>, String> {
-        self.client(ledger)
-            .ok_or_else(|| format!("the policy anchors no ledger {ledger} any more: nothing of it is read"))
+        self.client(ledger).ok_or_else(|| {
+            self.metrics.source_error(ledger, "not-anchored");
+            format!("the policy anchors no ledger {ledger} any more: nothing of it is read")
+        })
     }
 
     /// Every light client.

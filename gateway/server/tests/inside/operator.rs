@@ -47,6 +47,33 @@ async fn a_definition_accepted_while_the_gateway_was_down_counts_after_a_retry()
     assert_eq!(ids(&stage.believed().await), ids(&published));
 }
 
+/// How often the origin has said that its ledger is not anchored.
+fn not_anchored(stage: &Stage) -> u64 {
+    let text = stage.origin.metrics();
+    let line = text.lines().find(|line| line.starts_with("hufu_source_errors_total") && line.contains("not-anchored"));
+    line.and_then(|line| line.rsplit(' ').next()).map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_anchor_taken_away_ends_the_lane_and_one_given_back_goes_on() {
+    let stage = Stage::set().await;
+    stage.publish(1..3).await;
+    let anchored = stage.origin.policy_text();
+    stage.origin.write("policy.toml", "policy = 1\n");
+    until("the origin to miss its anchor", || async { (not_anchored(&stage) > 0).then_some(()) }).await;
+    let size = stage.origin.lane_info(&stage.lane).await.unwrap().size;
+    for number in 3..5 {
+        stage.ledger.certify(number);
+        stage.ledger.mine();
+    }
+    // Two more rounds that looked and refused: what is on the ledger by now was not read.
+    let seen = not_anchored(&stage);
+    until("two more rounds", || async { (not_anchored(&stage) >= seen + 2).then_some(()) }).await;
+    assert_eq!(stage.origin.lane_info(&stage.lane).await.unwrap().size, size);
+    stage.origin.write("policy.toml", &anchored);
+    assert_eq!(stage.origin.has_published(4).await.len(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_outside_the_policy_is_held_and_blocks_nothing() {
     let stage = Stage::set().await;
