@@ -1,5 +1,6 @@
-//! The bounded pool on which proofs are verified, so that no verification stalls the runtime and a flood of pages
-//! queues instead of eating the machine (design, decision 14).
+//! The bounded pool on which headers, and the pages and held leaves of peers, are verified: a flood of them queues instead
+//! of eating the machine (design, decision 14). Not on it yet: the origin's own reading of its blocks, whose pace it sets
+//! itself.
 
 use std::sync::Arc;
 
