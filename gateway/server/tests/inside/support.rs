@@ -263,8 +263,9 @@ impl Office {
     pub(crate) async fn has_published(&self, count: usize) -> Vec<Value> {
         let lane = self.lane();
         until(&format!("{count} records published by {}", self.name), || async {
-            let info = self.lane_info(&lane).await?;
+            // The records first: a signature seen afterwards covers them, one seen before may not.
             let records = self.records(&lane).await;
+            let info = self.lane_info(&lane).await?;
             (records.len() == count && info.checkpoint == info.size).then_some(records)
         })
         .await
