@@ -14,6 +14,8 @@ pub enum Finality {
     Authority,
     /// It may be undone, with a chance that falls with every block on top.
     Probabilistic,
+    /// Nobody signs blocks here: a node says so, and what stands in the block is as good as the node's word.
+    Unsealed,
 }
 
 impl Finality {
@@ -23,6 +25,7 @@ impl Finality {
             Self::BftFinal => "bft-final",
             Self::Authority => "authority",
             Self::Probabilistic => "probabilistic",
+            Self::Unsealed => "unsealed",
         }
     }
 }
@@ -164,4 +167,39 @@ pub struct ItemFacts {
     pub position: Position,
     /// The vendor's own bytes of the item (for EVM: the RLP of the log).
     pub native: Vec<u8>,
+    /// Whether the block's own roots commit to it.
+    pub standing: Standing,
+    /// Who can change what makes such items.
+    pub control: Control,
+}
+
+/// Whether a block's own roots commit to an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// The nodes asked say so; nothing that the ledger signs commits to it (for instance events of CometBFT).
+    Said,
+    /// A root of the block commits to it, and the proof closes.
+    Proven,
+}
+
+/// Who can change the code that makes items of this kind. Shown beside the assurance, never merged with it: an item may
+/// well be proven to stand on the ledger, and yet have been put there by code that its owner had swapped for one block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Control {
+    /// Somebody may change or replace the code, or nothing proves that nobody can.
+    IssuerControlled,
+    /// The code is the one that the definition pins, and by the ledger's own rules nobody can change it.
+    Fixed,
+}
+
+impl Control {
+    /// The text form used in records, policies and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IssuerControlled => "issuer-controlled",
+            Self::Fixed => "fixed",
+        }
+    }
 }

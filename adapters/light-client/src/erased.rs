@@ -7,7 +7,7 @@ use hufu_schemas_core::canonical::to_canonical;
 use hufu_schemas_core::{BlockHash, Digest, Height, LedgerId, Position, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::block::{BlockFacts, ClientVersion, Finality, ItemFacts, ItemRef, Step, TrustedBlock};
+use crate::block::{BlockFacts, ClientVersion, Control, Finality, ItemFacts, ItemRef, Standing, Step, TrustedBlock};
 use crate::budget::Budget;
 use crate::decoder::Selector;
 use crate::outcome::{Misbehaviour, Outcome, Refusal, Rejection};
@@ -49,6 +49,19 @@ impl Proven {
     /// How firmly its block is settled.
     pub const fn finality(&self) -> Finality {
         self.block.facts.finality
+    }
+
+    /// Whether the ledger itself commits to it. In a block that nobody signed nothing is more than said.
+    pub const fn standing(&self) -> Standing {
+        match self.block.facts.finality {
+            Finality::Unsealed => Standing::Said,
+            Finality::BftFinal | Finality::Authority | Finality::Probabilistic => self.item.standing,
+        }
+    }
+
+    /// Who can change the code that made it.
+    pub const fn control(&self) -> Control {
+        self.item.control
     }
 
     /// The vendor's own bytes.

@@ -13,7 +13,7 @@ pub mod erased;
 pub mod family;
 pub mod outcome;
 
-pub use block::{BlockFacts, ClientVersion, Finality, ItemFacts, ItemRef, Step, TrustedBlock};
+pub use block::{BlockFacts, ClientVersion, Control, Finality, ItemFacts, ItemRef, Standing, Step, TrustedBlock};
 pub use budget::Budget;
 pub use decoder::{DecodeFault, Decoded, Decoder, DecoderVersion, Selector};
 pub use erased::{Advanced, DynLightClient, Erased, Proven, StoredHead};

@@ -1,5 +1,6 @@
 //! Why a record is believed, and how much of the lane was seen. Shown beside the finality class, never merged with it.
 
+use hufu_adapters_light_client::{Proven, Standing};
 use serde::{Deserialize, Serialize};
 
 /// Why a record is believed (design, section 2). Ordered: more is better.
@@ -15,6 +16,15 @@ pub enum Assurance {
 }
 
 impl Assurance {
+    /// What a light client's finding is worth once its content was recomputed: what the ledger does not commit to, and
+    /// what stands in a block that nobody signed, is somebody's word.
+    pub const fn of(proven: &Proven) -> Self {
+        match proven.standing() {
+            Standing::Proven => Self::Proven,
+            Standing::Said => Self::Attested,
+        }
+    }
+
     /// The text form.
     pub const fn as_str(self) -> &'static str {
         match self {

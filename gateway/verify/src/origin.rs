@@ -191,7 +191,8 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
             block_time: proven.time(),
             finality: proven.finality(),
             // The origin's own light client proved it and this gateway mapped it.
-            assurance: Assurance::Proven,
+            assurance: Assurance::of(proven),
+            control: proven.control(),
             completeness: Completeness::Ledger,
             native: proven.native().to_vec(),
             policy: Digest::of(b"own ledger"),

@@ -4,7 +4,7 @@
 //! this crate calls it in two places, [`crate::page`] (what a peer sent) and [`crate::origin`] (what this gateway read
 //! itself). `Store::admit` takes nothing else.
 
-use hufu_adapters_light_client::Finality;
+use hufu_adapters_light_client::{Control, Finality};
 use hufu_schemas_core::{BlockHash, Digest, LaneId, LedgerId, Position, Record, Timestamp};
 use hufu_schemas_registry::QualityNote;
 
@@ -38,6 +38,8 @@ pub struct Basis {
     pub finality: Finality,
     /// Why it is believed.
     pub assurance: Assurance,
+    /// Who can change the code that made the item.
+    pub control: Control,
     /// What is known not to be missing.
     pub completeness: Completeness,
     /// The vendor's own bytes.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ed25519_dalek::{Signature, VerifyingKey};
 use hufu_adapters_light_client::outcome::Refusal;
 use hufu_adapters_light_client::{
-    Advance, BlockFacts, Budget, ClientVersion, Finality, HeadFacts, ItemFacts, ItemRef, LightClient, Misbehaviour,
-    Outcome, Rejection, Shortfall, Step, Wanted,
+    Advance, BlockFacts, Budget, ClientVersion, Control, Finality, HeadFacts, ItemFacts, ItemRef, LightClient,
+    Misbehaviour, Outcome, Rejection, Shortfall, Standing, Step, Wanted,
 };
 use hufu_schemas_core::{BlockHash, Digest, Height, LedgerId, Position, Quorum, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -237,7 +237,7 @@ fn these<'a>(items: &'a [SimItem], refs: &[ItemRef], selector: &SimSelector) -> 
 
 fn facts_of(height: Height, item: &SimItem) -> ItemFacts {
     let position = Position { height, transaction: item.transaction, event: item.event };
-    ItemFacts { position, native: encode(item) }
+    ItemFacts { position, native: encode(item), standing: Standing::Proven, control: Control::Fixed }
 }
 
 impl LightClient for SimClient {

@@ -234,7 +234,7 @@ fn read(row: &SqliteRow) -> Result<StoredRecord, StoreError> {
 
 fn read_finality(row: &SqliteRow) -> Result<Finality, StoreError> {
     let text: &str = row.col("finality")?;
-    let all = [Finality::BftFinal, Finality::Authority, Finality::Probabilistic];
+    let all = [Finality::BftFinal, Finality::Authority, Finality::Probabilistic, Finality::Unsealed];
     all.into_iter().find(|it| it.as_str() == text).ok_or_else(|| wrong("finality", "a finality class", text))
 }
 

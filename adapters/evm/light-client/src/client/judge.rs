@@ -1,0 +1,248 @@
+//! Judging headers: from the anchor, one on top of the other, up to those that are settled.
+
+use super::{DRIFT_SECONDS, EvmLightClient, Head, Judged, Rules, Trusted};
+use crate::address::Address;
+use crate::anchor::Consensus;
+use crate::block_state::{BlockState, Sealing};
+use crate::fault::{Fault, Reason};
+use crate::header::{Header, Link};
+use crate::keccak::Hash32;
+use crate::{bft, clique};
+use hufu_adapters_light_client::outcome::Refusal;
+use hufu_adapters_light_client::{Advance, BlockFacts, Budget, Rejection, Shortfall, Step};
+use hufu_schemas_core::{BlockHash, Height, Timestamp};
+
+impl EvmLightClient {
+    pub(super) fn run(
+        &self,
+        head: &Head,
+        steps: &[Step],
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<Advance<Head>, Refusal> {
+        require_rising(steps)?;
+        let wants = self.wants(head);
+        let headers_wanted = || Refusal::from(Shortfall::Headers { from: Height::new(wants) });
+        let known = steps.partition_point(|step| step.height.get() < wants);
+        let fresh = steps.get(known..).unwrap_or_default();
+        match (fresh.split_first(), &head.trusted) {
+            // Only what was known already: an overlapping delivery, and nothing to do.
+            (None, Some(_)) if !steps.is_empty() => Ok(Advance { head: head.clone(), blocks: Vec::new() }),
+            (Some((first, _)), Some(trusted)) if first.height.get() == wants => {
+                self.follow(trusted.clone(), Vec::new(), fresh, now, budget)
+            }
+            (Some((first, rest)), None) if first.height.get() == wants => {
+                let (trusted, facts) = self.take_anchor(first, now, budget).map_err(|no| at(no, first.height))?;
+                self.follow(trusted, vec![facts], rest, now, budget)
+            }
+            _ => Err(headers_wanted()),
+        }
+    }
+
+    /// Believes the block that the operator named, once its header hashes to the named hash.
+    pub(super) fn take_anchor(
+        &self,
+        step: &Step,
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<(Trusted, BlockFacts), Refusal> {
+        budget.hashed_bytes(step.bytes.len())?;
+        let header = parse_step(step)?;
+        let time = require_not_ahead(&header, now)?;
+        let named = self.anchor.validators.as_deref();
+        let epoch = self.anchor.epoch;
+        let (hash, rules, header) = match self.anchor.consensus {
+            Consensus::Bft(kind) => {
+                let block = kind.read(header).map_err(Rejection::from)?;
+                self.anchor.require(block.hash()).map_err(Rejection::from)?;
+                let rules = Rules::Bft(bft::State::at_anchor(&block, epoch, named, budget)?);
+                (block.hash(), rules, block.header().clone())
+            }
+            Consensus::Clique => {
+                let block = clique::Block::read(header).map_err(Rejection::from)?;
+                self.anchor.require(block.hash()).map_err(Rejection::from)?;
+                let rules = Rules::Clique(clique::State::at_anchor(&block, epoch, named, budget)?);
+                (block.hash(), rules, block.header().clone())
+            }
+        };
+        let link = Link { height: step.height.get(), hash, time: time.seconds() };
+        let facts = self.facts(&header, hash, time, Sealing::Anchor);
+        Ok((Trusted { link, rules }, facts))
+    }
+
+    pub(super) fn facts(&self, header: &Header, hash: Hash32, time: Timestamp, sealing: Sealing) -> BlockFacts {
+        BlockFacts {
+            height: Height::new(header.fields().number),
+            hash: BlockHash::from_bytes(*hash.as_bytes()),
+            time,
+            finality: self.finality(),
+            state: BlockState::of(header, sealing).write(),
+        }
+    }
+
+    /// Goes on from a trusted block. `blocks` are those that became trusted on the way to it.
+    pub(super) fn follow(
+        &self,
+        base: Trusted,
+        mut blocks: Vec<BlockFacts>,
+        steps: &[Step],
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<Advance<Head>, Refusal> {
+        self.require_fresh(&base.link, now)?;
+        let (mut judged, stopped) = self.judge(&base, steps, now, budget)?;
+        let settled = match self.settled(&judged) {
+            Ok(settled) => settled,
+            Err(shortfall) if blocks.is_empty() => return Err(stopped.unwrap_or(shortfall).into()),
+            Err(_) => return Ok(Advance { head: Head { trusted: Some(base) }, blocks }),
+        };
+        judged.truncate(settled);
+        let trusted = judged.last().map_or(base, |last| Trusted { link: last.link, rules: last.rules.clone() });
+        blocks.extend(judged.into_iter().map(|judged| judged.facts));
+        if let (true, Some(shortfall)) = (blocks.is_empty(), stopped) {
+            return Err(shortfall.into());
+        }
+        Ok(Advance { head: Head { trusted: Some(trusted) }, blocks })
+    }
+
+    /// Judges steps one on top of the other, up to the first gap or the first block that is ahead of the clock.
+    pub(super) fn judge(
+        &self,
+        base: &Trusted,
+        steps: &[Step],
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<(Vec<Judged>, Option<Shortfall>), Refusal> {
+        let mut judged: Vec<Judged> = Vec::new();
+        for step in steps {
+            let (link, rules) = judged.last().map_or((&base.link, &base.rules), |last| (&last.link, &last.rules));
+            let due = link.height.saturating_add(1);
+            if step.height.get() != due {
+                return Ok((judged, Some(Shortfall::Headers { from: Height::new(due) })));
+            }
+            match self.judge_one(link, rules, step, now, budget) {
+                Ok(block) => judged.push(block),
+                Err(Refusal::NotYet(shortfall)) => return Ok((judged, Some(shortfall))),
+                Err(no) => return Err(at(no, step.height)),
+            }
+        }
+        Ok((judged, None))
+    }
+
+    pub(super) fn judge_one(
+        &self,
+        link: &Link,
+        rules: &Rules,
+        step: &Step,
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<Judged, Refusal> {
+        budget.hashed_bytes(step.bytes.len())?;
+        let header = parse_step(step)?;
+        header.check_follows(link).map_err(Rejection::from)?;
+        let epoch = self.anchor.epoch;
+        let (hash, signer, sealing, after, header) = match rules {
+            Rules::Bft(state) => {
+                let block = self.read_bft(header)?;
+                let after = state.advance(&block, epoch, budget)?;
+                let sealing = Sealing::Bft(bft::set_digest(block.validators()));
+                (block.hash(), None, sealing, Rules::Bft(after), block.header().clone())
+            }
+            Rules::Clique(state) => {
+                let block = clique::Block::read(header).map_err(Rejection::from)?;
+                let (signer, after) = state.advance(&block, epoch, budget)?;
+                let sealing = Sealing::Clique(Box::new((*link, state.clone())));
+                (block.hash(), Some(signer), sealing, Rules::Clique(after), block.header().clone())
+            }
+        };
+        // Last, so that a forged block of the future is refused rather than waited for.
+        let time = require_not_ahead(&header, now)?;
+        let facts = self.facts(&header, hash, time, sealing);
+        Ok(Judged { link: Link { height: step.height.get(), hash, time: time.seconds() }, rules: after, signer, facts })
+    }
+
+    /// How many of these blocks, from the first on, are settled.
+    pub(super) fn settled(&self, judged: &[Judged]) -> Result<usize, Shortfall> {
+        let Some(first) = judged.first() else {
+            return Ok(0);
+        };
+        let mut shortfall = Shortfall::Headers { from: Height::new(first.link.height) };
+        for place in (0..judged.len()).rev() {
+            let Some((block, above)) = judged.get(place..).and_then(<[Judged]>::split_first) else { continue };
+            let Rules::Clique(state) = &block.rules else { return Ok(judged.len()) };
+            let on_top: Vec<Address> = above.iter().filter_map(|block| block.signer).collect();
+            match state.require_confirmed(self.asked(), &on_top) {
+                Ok(()) => return Ok(place + 1),
+                Err(few) => shortfall = Shortfall::Confirmations { have: number(few.have), need: number(few.need) },
+            }
+        }
+        Err(shortfall)
+    }
+
+    /// Reads a header by the BFT kind of the anchor. A head says which rules hold, and only this client writes heads, so
+    /// the other kind here means that a head was stored under another anchor.
+    pub(super) fn read_bft(&self, header: Header) -> Result<bft::Block, Rejection> {
+        match self.anchor.consensus {
+            Consensus::Bft(kind) => Ok(kind.read(header)?),
+            Consensus::Clique => Err(Fault::new(Reason::Anchor, "a head of Clique", "a head of a BFT kind").into()),
+        }
+    }
+
+    pub(super) fn asked(&self) -> usize {
+        usize::try_from(self.anchor.confirmations).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn trusted_until(&self, link: &Link) -> Option<Timestamp> {
+        // At genesis the operator's word is the only age there is; many genesis blocks carry time 0.
+        if link.height == 0 {
+            return None;
+        }
+        Timestamp::from_seconds(link.time).map(|time| time.plus(self.anchor.trusted_for))
+    }
+
+    pub(super) fn require_fresh(&self, link: &Link, now: Timestamp) -> Result<(), Shortfall> {
+        match self.trusted_until(link) {
+            Some(until) if now > until => Err(Shortfall::Expired { until, now }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn require_rising(steps: &[Step]) -> Result<(), Rejection> {
+    match steps.iter().zip(steps.iter().skip(1)).find(|(one, next)| one.height >= next.height) {
+        None => Ok(()),
+        Some((one, next)) => {
+            Err(Fault::new(Reason::Height, format!("steps rising from {}", one.height), next.height).into())
+        }
+    }
+}
+
+/// Reads the header of a step and checks that it is of the height that the step claims.
+pub(super) fn parse_step(step: &Step) -> Result<Header, Rejection> {
+    let header = Header::parse(&step.bytes)?;
+    if header.fields().number != step.height.get() {
+        return Err(Fault::new(Reason::Height, step.height, header.fields().number).into());
+    }
+    Ok(header)
+}
+
+fn require_not_ahead(header: &Header, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let seconds = header.fields().timestamp;
+    let time = Timestamp::from_seconds(seconds)
+        .ok_or_else(|| Rejection::from(Fault::new(Reason::Time, "a time before the year 10000", seconds)))?;
+    if time > now.plus(DRIFT_SECONDS) {
+        return Err(Shortfall::Ahead { block: time, now }.into());
+    }
+    Ok(time)
+}
+
+fn at(refusal: Refusal, height: Height) -> Refusal {
+    match refusal {
+        Refusal::Reject(rejection) => Refusal::Reject(rejection.at(height)),
+        not_yet => not_yet,
+    }
+}
+
+pub(super) fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,151 @@
+//! The light client of one EVM ledger: follows headers from the operator's anchor and finds logs in trusted blocks.
+//!
+//! A step is one header in RLP, exactly as it is hashed (a conflicting step of a Clique ledger is a run of headers one
+//! after the other, from the rival block up to those that confirm it). A head is the last *trusted* block with the rules
+//! for the next one; on Clique what lies above it is judged with each update and not kept.
+//!
+//! Evidence of a block is the RLP list of all its raw receipts. Without evidence a block answers only where its own
+//! filter excludes the selector, or where it has no receipts at all.
+
+mod find;
+mod judge;
+mod rival;
+
+pub use find::needs_evidence;
+use judge::number;
+
+use crate::anchor::Anchor;
+use crate::header::Link;
+use crate::{address::Address, bft, clique};
+use hufu_adapters_light_client::{
+    Advance, BlockFacts, Budget, ClientVersion, Finality, HeadFacts, ItemFacts, LightClient, Misbehaviour, Outcome,
+    Step, Wanted,
+};
+use hufu_schemas_core::{BlockHash, Height, LedgerId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// How far a block's time may be ahead of the caller's clock, in seconds: what nodes themselves allow.
+pub const DRIFT_SECONDS: u64 = 15;
+
+/// The trusted view of one ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// `None` until the anchor's own header was seen.
+    trusted: Option<Trusted>,
+}
+
+/// The last trusted block and what holds on top of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trusted {
+    link: Link,
+    rules: Rules,
+}
+
+/// What the next block is judged by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Rules {
+    /// Under its first name in heads stored while QBFT was the only kind.
+    #[serde(alias = "qbft")]
+    Bft(bft::State),
+    Clique(clique::State),
+}
+
+impl Rules {
+    fn validators(&self) -> &[Address] {
+        match self {
+            Self::Bft(state) => state.validators(),
+            Self::Clique(state) => state.signers(),
+        }
+    }
+}
+
+/// A block that was judged good on top of another.
+struct Judged {
+    link: Link,
+    rules: Rules,
+    /// Whom it confirms the blocks below for: its signer, where blocks are only buried.
+    signer: Option<Address>,
+    facts: BlockFacts,
+}
+
+/// The light client of the ledger that one anchor names.
+#[derive(Debug, Clone)]
+pub struct EvmLightClient {
+    anchor: Anchor,
+}
+
+impl EvmLightClient {
+    /// A client that believes this anchor and nothing else.
+    pub fn new(anchor: Anchor) -> Self {
+        Self { anchor }
+    }
+
+    fn wants(&self, head: &Head) -> u64 {
+        head.trusted.as_ref().map_or(self.anchor.height, |trusted| trusted.link.height.saturating_add(1))
+    }
+
+    fn finality(&self) -> Finality {
+        self.anchor.consensus.finality()
+    }
+}
+
+impl LightClient for EvmLightClient {
+    type Head = Head;
+
+    fn version(&self) -> ClientVersion {
+        ClientVersion { name: format!("evm-{}", self.anchor.consensus.as_str()), version: 1 }
+    }
+
+    fn ledger(&self) -> &LedgerId {
+        self.anchor.ledger()
+    }
+
+    fn anchor(&self) -> Head {
+        Head { trusted: None }
+    }
+
+    fn describe(&self, head: &Head) -> HeadFacts {
+        let trusted = head.trusted.as_ref();
+        let confirmations = match trusted.map(|trusted| &trusted.rules) {
+            Some(Rules::Clique(state)) => number(state.confirmations(self.asked())),
+            Some(Rules::Bft(_)) => 0,
+            None => self.anchor.confirmations,
+        };
+        HeadFacts {
+            last: trusted.map(|trusted| {
+                (Height::new(trusted.link.height), BlockHash::from_bytes(*trusted.link.hash.as_bytes()))
+            }),
+            wants: Height::new(self.wants(head)),
+            trusted_until: trusted.and_then(|trusted| self.trusted_until(&trusted.link)),
+            confirmations,
+            validators: trusted
+                .map(|trusted| trusted.rules.validators().iter().map(Address::to_string).collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn advance(&self, head: &Head, steps: &[Step], now: Timestamp, budget: &mut Budget) -> Outcome<Advance<Head>> {
+        self.run(head, steps, now, budget).into()
+    }
+
+    fn prove(
+        &self,
+        block: &BlockFacts,
+        wanted: Wanted<'_>,
+        evidence: Option<&[u8]>,
+        budget: &mut Budget,
+    ) -> Outcome<Vec<ItemFacts>> {
+        self.find(block, wanted, evidence, budget).into()
+    }
+
+    fn conflict(&self, block: &BlockFacts, other: &Step, budget: &mut Budget) -> Option<Misbehaviour> {
+        // What cannot be verified is no misbehaviour: a node may say anything.
+        self.rival(block, other, budget).ok().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! A record leaf: proven by this gateway's own light client, read anew, compared with what the origin said.
+
+use hufu_adapters_light_client::{Budget, Outcome, Proven, Rejection, TrustedBlock};
+use hufu_schemas_core::Position;
+use hufu_schemas_core::page::PageBlock;
+use hufu_schemas_core::statement::{Definition, Leaf, RecordLeaf, Statement};
+
+use super::walk::{Stop, Walk, hold, not_anchored};
+use super::{BadEvidence, PageRejection};
+use crate::admission::KeptEvidence;
+use crate::assurance::{Assurance, Completeness};
+use crate::reader::LaneReader;
+use crate::verified::{Basis, Verified};
+
+impl Walk<'_> {
+    /// Everything that makes a record believed, in order; each step names what it expected.
+    pub(super) fn record(
+        &mut self,
+        index: u64,
+        leaf: &RecordLeaf,
+    ) -> Result<Verified<hufu_schemas_core::Record>, Stop> {
+        let Some(known) = self.after.definition_at(index) else {
+            return hold("lane-without-definition", "no definition before this leaf");
+        };
+        let definition = known.definition.clone();
+        let digest = definition.digest();
+        let reader = self.reader(&digest)?;
+        require_defined(leaf, &definition, &reader)?;
+        // Before the definition is looked at: evidence that a courier altered must not be what waits for the operator.
+        let proven = self.proven(index, leaf.origin.position, &leaf.origin.block_hash, &definition, &reader)?;
+        if !self.policy.definitions.contains(&digest) {
+            let words = format!("the policy does not name definition {digest}: read it, then `hufu lane accept`");
+            return hold("definition-not-accepted", words);
+        }
+        let record = read_record(&reader, &proven, leaf)?;
+        let completeness = Completeness::Log;
+        let authority = self
+            .policy
+            .authorises(&record)
+            .and_then(|()| self.policy.accepts(Assurance::of(&proven), proven.finality(), completeness));
+        if let Err(denied) = authority {
+            return hold(denied.reason(), denied.to_string());
+        }
+        let basis = Basis {
+            lane: self.after.lane.clone(),
+            sequence: index,
+            ledger: proven.ledger().clone(),
+            position: proven.position(),
+            item: leaf.origin.item,
+            block_hash: proven.block_hash(),
+            block_time: proven.time(),
+            finality: proven.finality(),
+            assurance: Assurance::of(&proven),
+            control: proven.control(),
+            completeness,
+            native: proven.native().to_vec(),
+            policy: self.context.policy.digest(),
+            observed_at: leaf.origin.observed_at,
+            quality: reader.registry().quality(&record),
+        };
+        Ok(Verified::mint(record, basis))
+    }
+
+    /// The native item at a position, proven by this gateway's own light client.
+    pub(super) fn proven(
+        &mut self,
+        index: u64,
+        position: Position,
+        block_hash: &hufu_schemas_core::BlockHash,
+        definition: &Definition,
+        reader: &LaneReader,
+    ) -> Result<Proven, Stop> {
+        let block = self.trusted_block(&definition.ledger, position.height)?.clone();
+        if block.hash() != *block_hash {
+            let words = format!("expected block {} at height {}, got {block_hash}", block.hash(), position.height);
+            return hold("block-differs", words);
+        }
+        let key = (definition.digest(), position.height);
+        if !self.matches.contains_key(&key) {
+            let items = self.matching(&block, definition, reader)?;
+            self.matches.insert(key, items);
+        }
+        match self.matches.get(&key) {
+            // The wrapper around every family vouches for the order.
+            Some(Ok(items)) => match items.binary_search_by_key(&position, Proven::position).map(|at| items.get(at)) {
+                Ok(Some(proven)) => Ok(proven.clone()),
+                _ => hold("event-not-in-block", format!("no event of this lane stands at {position}")),
+            },
+            Some(Err(fault)) if self.context.bad_evidence == BadEvidence::Refuse => {
+                let (height, fault) = (position.height, fault.clone());
+                Err(PageRejection::Evidence { sequence: index, height, fault }.into())
+            }
+            Some(Err(fault)) => hold("bad-evidence", fault.to_string()),
+            None => hold("bad-evidence", "the block was not judged"),
+        }
+    }
+
+    /// All items of the block that the lane selects, from the evidence that travelled; or why it does not close.
+    pub(super) fn matching(
+        &mut self,
+        block: &TrustedBlock,
+        definition: &Definition,
+        reader: &LaneReader,
+    ) -> Result<Result<Vec<Proven>, Rejection>, Stop> {
+        let height = block.height();
+        let carried = self.evidence.get(&height).copied().filter(|carried| carried.hash == block.hash());
+        let Some(snapshot) = self.context.ledgers.get(&definition.ledger) else {
+            return hold("ledger-not-anchored", not_anchored(&definition.ledger));
+        };
+        let bytes = carried.map(|carried| carried.evidence.as_slice());
+        Ok(match snapshot.client.matching(block, reader.selector(), bytes, &mut Budget::for_evidence()) {
+            Outcome::Accept(items) => {
+                self.keep(block, carried);
+                Ok(items)
+            }
+            Outcome::NotYet(shortfall) => {
+                Err(Rejection::new("evidence-missing", "the evidence of this block", shortfall.to_string()))
+            }
+            Outcome::Reject(rejection) => Err(rejection),
+        })
+    }
+
+    pub(super) fn keep(&mut self, block: &TrustedBlock, carried: Option<&PageBlock>) {
+        let Some(carried) = carried else { return };
+        let (ledger, height, hash) = (block.ledger().clone(), block.height(), block.hash());
+        // In place of what a held leaf may have claimed about the same height.
+        self.kept_evidence.insert(height, KeptEvidence { ledger, height, hash, bytes: carried.evidence.clone() });
+    }
+
+    /// Keeps what a held leaf will need when it is tried again. Nothing here is verified; the second try does that.
+    pub(super) fn keep_for_retry(&mut self, statement: &Option<Statement>) {
+        let Some(Leaf::Record(record)) = statement.as_ref().map(Statement::leaf) else { return };
+        let (height, hash) = (record.origin.position.height, record.origin.block_hash);
+        let Some(carried) = self.evidence.get(&height).filter(|carried| carried.hash == hash) else { return };
+        let (ledger, bytes) = (record.origin.ledger.clone(), carried.evidence.clone());
+        self.kept_evidence.entry(height).or_insert(KeptEvidence { ledger, height, hash, bytes });
+    }
+}
+
+/// The leaf may say nothing that its definition does not fix (decision 2).
+fn require_defined(leaf: &RecordLeaf, definition: &Definition, reader: &LaneReader) -> Result<(), Stop> {
+    let origin = &leaf.origin;
+    let checks = [
+        ("ledger", origin.ledger == definition.ledger, origin.ledger.to_string()),
+        ("mapping", origin.mapping == definition.mapping, origin.mapping.to_string()),
+        ("decoder", origin.decoder == definition.decoder, format!("{:?}", origin.decoder)),
+        ("schema", origin.schema == *reader.schema(), origin.schema.id.clone()),
+        ("height", origin.position.height >= definition.from_height, origin.position.height.to_string()),
+    ];
+    match checks.into_iter().find(|(_, good, _)| !good) {
+        None => Ok(()),
+        Some((what, _, got)) => {
+            hold("leaf-disagrees-with-definition", format!("{what}: expected what the definition fixes, got {got}"))
+        }
+    }
+}
+
+/// Reads the record anew and compares it with what the origin said.
+fn read_record(reader: &LaneReader, proven: &Proven, leaf: &RecordLeaf) -> Result<hufu_schemas_core::Record, Stop> {
+    let reading = reader.read(proven).into_iter().find(|reading| reading.item == leaf.origin.item);
+    let record = match reading.map(|reading| reading.result) {
+        Some(Ok(record)) => record,
+        Some(Err(unreadable)) => return hold("record-not-conformant", unreadable.to_string()),
+        None => return hold("event-not-in-block", format!("the item decodes to no event {}", leaf.origin.item)),
+    };
+    if record.id() != leaf.id || record.key() != &leaf.key {
+        let words = format!("expected {} as recomputed from the ledger, got {}", record.id(), leaf.id);
+        return hold("record-differs", words);
+    }
+    Ok(record)
+}
