@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B64, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
-use alloy_trie::root::state_root_unhashed;
-use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+use alloy_primitives::{Address, B64, B256, Bytes, U256, keccak256};
+use alloy_trie::EMPTY_ROOT_HASH;
 
 use crate::block::{BFT_MIX_HASH, Block, EMPTY_OMMERS, Header};
 use crate::error::DevnetError;
 use crate::extra::{Extra, Vote};
 use crate::keys::{Key, Seal};
 use crate::receipt::{Log, Receipt, bloom_of, receipts_root, transactions_root};
+use crate::registry;
+use crate::state::{Account, Change, State};
 use crate::tally::{Tally, quorum};
 use crate::transaction::{LegacyTransaction, Transaction};
 
@@ -40,21 +41,6 @@ impl Call {
     }
 }
 
-/// The accounts after a block.
-#[derive(Debug, Clone, Default)]
-struct Accounts {
-    nonce: u64,
-    codes: BTreeMap<Address, Bytes>,
-}
-
-impl Accounts {
-    fn root(&self, registrar: Address) -> B256 {
-        let account = |nonce, code_hash| TrieAccount::new(nonce, U256::ZERO, EMPTY_ROOT_HASH, code_hash);
-        let contracts = self.codes.iter().map(|(address, code)| (*address, account(1, keccak256(code))));
-        state_root_unhashed(contracts.chain([(registrar, account(self.nonce, KECCAK256_EMPTY))]))
-    }
-}
-
 /// A block with everything that nodes answer from.
 #[derive(Debug, Clone)]
 pub struct Sealed {
@@ -74,7 +60,8 @@ pub struct Sealed {
     pub receipts: Vec<Receipt>,
     /// The set that seals the *next* block, and pending votes.
     pub tally: Tally,
-    accounts: Accounts,
+    /// The accounts after it, under the state root of the header.
+    pub state: State,
 }
 
 impl Sealed {
@@ -85,7 +72,7 @@ impl Sealed {
 
     /// The code at an address after this block.
     pub fn code(&self, address: &Address) -> Option<&Bytes> {
-        self.accounts.codes.get(address)
+        self.state.get(address).map(|account| &account.code).filter(|code| !code.is_empty())
     }
 }
 
@@ -101,6 +88,7 @@ pub struct Chain {
     stopped: BTreeSet<Address>,
     wishes: Vec<(Address, Vote)>,
     queue: Vec<(Transaction, Call)>,
+    changes: Vec<Change>,
     genesis: Arc<Sealed>,
     blocks: Vec<Arc<Sealed>>,
     by_hash: HashMap<B256, u64>,
@@ -129,6 +117,7 @@ impl Chain {
             stopped: BTreeSet::new(),
             wishes: Vec::new(),
             queue: Vec::new(),
+            changes: Vec::new(),
             by_hash: HashMap::from([(genesis.hash, 0)]),
             by_transaction: HashMap::new(),
             blocks: vec![Arc::clone(&genesis)],
@@ -176,9 +165,14 @@ impl Chain {
         self.by_transaction.get(hash).copied()
     }
 
-    /// Calls that wait for the next block.
+    /// Calls and changes that wait for the next block.
     pub fn pending(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.changes.len()
+    }
+
+    /// Makes a change of state in the next block, after its calls and in the order of asking.
+    pub fn change(&mut self, change: Change) {
+        self.changes.push(change);
     }
 
     /// Puts a call into the next block.
@@ -208,7 +202,8 @@ impl Chain {
     }
 
     fn next_nonce(&self) -> u64 {
-        self.head().accounts.nonce.saturating_add(self.queue.len() as u64)
+        let sent = self.head().state.get(&self.registrar.address()).map_or(0, |account| account.nonce);
+        sent.saturating_add(self.queue.len() as u64)
     }
 
     /// Lets one validator vote each time it proposes, until the change is made.
@@ -237,6 +232,7 @@ impl Chain {
         Self {
             vanity: keccak256([b"branch".as_slice(), self.vanity.as_slice()].concat()),
             queue: Vec::new(),
+            changes: Vec::new(),
             blocks: self.blocks.iter().take(kept).cloned().collect(),
             by_hash: self.by_hash.iter().filter(|(_, height)| **height < from).map(|(h, n)| (*h, *n)).collect(),
             by_transaction: self.by_transaction.iter().filter(|(_, at)| at.0 < from).map(|(h, n)| (*h, *n)).collect(),
@@ -268,11 +264,12 @@ impl Chain {
 
         let (transactions, calls): (Vec<_>, Vec<_>) = std::mem::take(&mut self.queue).into_iter().unzip();
         let receipts = receipts_of(&calls);
-        let accounts = self.accounts_after(&parent.accounts, &calls);
+        let state = self.state_after(&parent.state, &calls);
+        self.changes.clear();
         let header = Header {
             parent_hash: parent.hash,
             beneficiary: proposer,
-            state_root: accounts.root(self.registrar.address()),
+            state_root: state.root(),
             transactions_root: transactions_root(&transactions),
             receipts_root: receipts_root(&receipts.iter().map(Receipt::to_consensus).collect::<Vec<_>>()),
             logs_bloom: bloom_of(receipts.iter().flat_map(|receipt| &receipt.logs)),
@@ -281,7 +278,7 @@ impl Chain {
             timestamp: parent.block.header.timestamp.saturating_add(1).max(not_before),
             ..blank_header(&extra)
         };
-        let mut sealed = seal_nothing(Block { header, transactions }, extra, receipts, tally, accounts);
+        let mut sealed = seal_nothing(Block { header, transactions }, extra, receipts, tally, state);
         sealed.quorum = needed;
         sealed.seals = signers.iter().map(|key| key.sign(&sealed.digest)).collect();
         Ok(self.append(sealed))
@@ -315,31 +312,44 @@ impl Chain {
         self.wishes.iter().filter(|(by, _)| *by == proposer).map(|(_, vote)| vote).find(open).copied()
     }
 
-    fn accounts_after(&self, before: &Accounts, calls: &[Call]) -> Accounts {
+    fn state_after(&self, before: &State, calls: &[Call]) -> State {
+        let sender = self.registrar.address();
         let mut after = before.clone();
         for call in calls {
             if call.to.is_none() && call.status {
-                after.codes.insert(self.registrar.address().create(after.nonce), call.code.clone());
+                let nonce = after.get(&sender).map_or(0, |account| account.nonce);
+                after.put(sender.create(nonce), created(call, sender));
             }
-            after.nonce = after.nonce.saturating_add(1);
+            after.sent(sender);
         }
+        self.changes.iter().for_each(|change| after.apply(change));
         after
     }
 }
 
+/// The registry's constructor keeps who deployed it; other code is taken to keep nothing.
+fn created(call: &Call, deployer: Address) -> Account {
+    let mut account = Account::contract(call.code.clone());
+    if call.code == registry::runtime_code() {
+        account.storage.insert(registry::REGISTRAR_SLOT, deployer.into_word().into());
+    }
+    account
+}
+
 fn genesis(registrar: Address, timestamp: u64, tally: Tally) -> Sealed {
     let extra = Extra { validators: tally.validators().to_vec(), ..Extra::default() };
-    let accounts = Accounts::default();
-    let header = Header { timestamp, state_root: accounts.root(registrar), ..blank_header(&extra) };
-    seal_nothing(Block { header, transactions: Vec::new() }, extra, Vec::new(), tally, accounts)
+    let mut state = State::default();
+    state.put(registrar, Account::default());
+    let header = Header { timestamp, state_root: state.root(), ..blank_header(&extra) };
+    seal_nothing(Block { header, transactions: Vec::new() }, extra, Vec::new(), tally, state)
 }
 
 /// Hash and seal digest are taken here, once.
-fn seal_nothing(block: Block, extra: Extra, receipts: Vec<Receipt>, tally: Tally, accounts: Accounts) -> Sealed {
+fn seal_nothing(block: Block, extra: Extra, receipts: Vec<Receipt>, tally: Tally, state: State) -> Sealed {
     let digest_of =
         |extra: &Extra| keccak256(Header { extra_data: extra.encode().into(), ..block.header.clone() }.to_rlp());
     let (hash, digest) = (digest_of(&extra.for_hash()), digest_of(&extra.for_seals()));
-    Sealed { block, extra, hash, digest, seals: Vec::new(), quorum: 0, receipts, tally, accounts }
+    Sealed { block, extra, hash, digest, seals: Vec::new(), quorum: 0, receipts, tally, state }
 }
 
 fn blank_header(extra: &Extra) -> Header {
@@ -457,5 +467,31 @@ mod tests {
         chain.mine(0).unwrap();
         assert_eq!(chain.head().code(&address), Some(&Bytes::from_static(b"code")));
         assert_ne!(chain.head().block.header.state_root, before);
+    }
+
+    #[test]
+    fn a_registry_keeps_who_deployed_it() {
+        let mut chain = chain(1);
+        let address = chain.deploy(registry::creation_code(), registry::runtime_code());
+        chain.mine(0).unwrap();
+        let kept = chain.head().state.slot(&address, &registry::REGISTRAR_SLOT);
+        assert_eq!(Address::from_word(kept.into()), chain.registrar());
+    }
+
+    #[test]
+    fn changes_come_with_the_next_block_after_its_calls_and_only_once() {
+        let mut chain = chain(1);
+        let address = chain.deploy(Bytes::from_static(b"create"), Bytes::from_static(b"code"));
+        chain.change(Change::Code(address, Bytes::from_static(b"other")));
+        chain.change(Change::Slot(address, B256::ZERO, U256::from(1)));
+        assert_eq!(chain.pending(), 3);
+        chain.mine(0).unwrap();
+        assert_eq!(chain.head().code(&address), Some(&Bytes::from_static(b"other")));
+        chain.change(Change::Destroy(address));
+        chain.mine(0).unwrap();
+        assert_eq!(chain.head().code(&address), None);
+        let gone = chain.head().block.header.state_root;
+        chain.mine(0).unwrap();
+        assert_eq!((chain.head().block.header.state_root, chain.pending()), (gone, 0));
     }
 }

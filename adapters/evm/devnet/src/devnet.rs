@@ -5,9 +5,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, Bytes, U256};
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::abi::EventCall;
@@ -21,6 +21,7 @@ use crate::receipt::{Log, Receipt};
 use crate::registry;
 use crate::render;
 use crate::rpc::{self, RpcError};
+use crate::state::Change;
 use crate::view::View;
 
 /// Most validators a ledger may start with.
@@ -84,6 +85,8 @@ pub(crate) struct Shared {
     nodes: Mutex<Vec<Node>>,
     /// Validators at genesis in ascending order, then the spare ones.
     addresses: Vec<Address>,
+    /// Rung whenever a node may have a new head to show.
+    heads: watch::Sender<()>,
 }
 
 #[derive(Clone, Default)]
@@ -110,6 +113,15 @@ impl Shared {
         lock(&self.nodes).get(node).map(|node| node.faults.clone()).unwrap_or_default()
     }
 
+    /// Says when to look for new heads.
+    pub(crate) fn heads(&self) -> watch::Receiver<()> {
+        self.heads.subscribe()
+    }
+
+    fn ring(&self) {
+        self.heads.send_replace(());
+    }
+
     /// Answers one JSON-RPC call of one node. The `devnet_` methods are ours: they let another process write.
     pub(crate) fn call(&self, node: usize, method: &str, params: &[Value]) -> Result<Value, RpcError> {
         match method {
@@ -134,7 +146,7 @@ impl Shared {
     }
 
     /// Shows the ledger as this node tells it.
-    fn with_view<T>(&self, node: usize, show: impl FnOnce(&View<'_>) -> T) -> T {
+    pub(crate) fn with_view<T>(&self, node: usize, show: impl FnOnce(&View<'_>) -> T) -> T {
         let Node { faults, branch, .. } = lock(&self.nodes).get(node).cloned().unwrap_or_default();
         let other = faults.iter().find_map(|fault| match fault {
             Misbehave::OtherNetwork(devnet) => Some(Arc::clone(&devnet.shared)),
@@ -162,7 +174,9 @@ impl Shared {
     }
 
     fn mine(&self, not_before: u64) -> Result<[u8; 32], DevnetError> {
-        lock(&self.chain).mine(not_before).map(Into::into)
+        let mined = lock(&self.chain).mine(not_before).map(Into::into);
+        self.ring();
+        mined
     }
 
     fn deploy_registry(&self) -> [u8; 20] {
@@ -178,6 +192,8 @@ impl Shared {
         if let Err(error) = chain.mine(now) {
             tracing::debug!(%error, "no block made");
         }
+        drop(chain);
+        self.ring();
     }
 }
 
@@ -197,7 +213,12 @@ impl Devnet {
         check(&config)?;
         let (chain, addresses) = new_chain(&config);
         let genesis_hash = chain.head().hash.into();
-        let shared = Arc::new(Shared { chain: Mutex::new(chain), nodes: Mutex::default(), addresses });
+        let shared = Arc::new(Shared {
+            chain: Mutex::new(chain),
+            nodes: Mutex::default(),
+            addresses,
+            heads: watch::Sender::new(()),
+        });
         let devnet = Self { shared, running: Arc::default(), genesis_hash };
         devnet.open_node(config.port).await?;
         if let Some(block_time) = config.block_time {
@@ -261,6 +282,11 @@ impl Devnet {
     /// JSON-RPC URL of the first node.
     pub fn url(&self) -> String {
         node_url(&self.shared, 0)
+    }
+
+    /// WebSocket URL of the first node: the same methods, and subscriptions.
+    pub fn ws_url(&self) -> String {
+        self.first_node().ws_url()
     }
 
     /// Hash of block 0.
@@ -332,6 +358,31 @@ impl Devnet {
     /// Queues any transaction: several logs, none, or one that fails.
     pub fn submit(&self, call: Call) -> [u8; 32] {
         lock(&self.shared.chain).submit(call).into()
+    }
+
+    /// Puts this code at an address in the next block, as an upgrade would; empty code takes it away and leaves the
+    /// storage.
+    pub fn set_code(&self, address: [u8; 20], code: &[u8]) {
+        self.change(Change::Code(address.into(), Bytes::copy_from_slice(code)));
+    }
+
+    /// Puts a number (big-endian) into a slot of an account in the next block; zero clears it.
+    pub fn set_storage(&self, address: [u8; 20], slot: [u8; 32], value: [u8; 32]) {
+        self.change(Change::Slot(address.into(), slot.into(), U256::from_be_bytes(value)));
+    }
+
+    /// Takes an account away in the next block, with code and storage, as after SELFDESTRUCT.
+    pub fn destroy(&self, address: [u8; 20]) {
+        self.change(Change::Destroy(address.into()));
+    }
+
+    fn change(&self, change: Change) {
+        lock(&self.shared.chain).change(change);
+    }
+
+    /// The code at an address after a block; `None` where there is none or the block is not known.
+    pub fn code(&self, height: u64, address: [u8; 20]) -> Option<Vec<u8>> {
+        Some(lock(&self.shared.chain).at(height)?.code(&address.into())?.to_vec())
     }
 
     /// Makes the next block one second after its parent and gives its hash.
@@ -421,6 +472,11 @@ impl NodeHandle {
         node_url(&self.devnet.shared, self.index)
     }
 
+    /// WebSocket URL of this node.
+    pub fn ws_url(&self) -> String {
+        self.url().replacen("http", "ws", 1)
+    }
+
     /// Adds a misbehaviour to those that already hold. A second fork replaces the first.
     ///
     /// # Errors
@@ -436,6 +492,8 @@ impl NodeHandle {
             node.faults.push(fault);
             node.branch = branch.map(|branch| Arc::new(Mutex::new(branch))).or_else(|| node.branch.take());
         }
+        drop(nodes);
+        self.devnet.shared.ring();
         Ok(())
     }
 
@@ -458,6 +516,7 @@ impl NodeHandle {
             node.faults.clear();
             node.branch = None;
         }
+        self.devnet.shared.ring();
     }
 
     /// Closes the port, as a node that went down.

@@ -2,8 +2,8 @@
 //!
 //! [`Devnet::start`] runs n validators inside the calling process: no consensus messages are exchanged, but what
 //! comes out is what a GoQuorum network makes, byte for byte in form: headers of 15 fields, QBFT extraData with
-//! committed seals, votes, epochs, round-robin proposers, transaction and receipt tries, and JSON-RPC over HTTP on
-//! the loopback interface. It is held to blocks recorded from a real network (`tests/recorded.rs`).
+//! committed seals, votes, epochs, round-robin proposers, tries of transactions, receipts and state, and JSON-RPC over
+//! HTTP and WebSocket on the loopback interface. It is held to blocks recorded from a real network (`tests/recorded.rs`).
 //!
 //! [`Devnet::add_node`] opens further endpoints of the same network. Each holds its own choice of seals, as real
 //! nodes do, and each can be told to lie ([`Misbehave`]).
@@ -19,15 +19,19 @@ pub mod keys;
 pub mod receipt;
 pub mod registry;
 pub mod rlp;
+pub mod state;
 pub mod tally;
 pub mod transaction;
 
 mod devnet;
 mod error;
+mod frame;
 mod http;
+mod logs;
 mod misbehave;
 mod render;
 mod rpc;
+mod socket;
 mod view;
 
 pub use abi::EventCall;

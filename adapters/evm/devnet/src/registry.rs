@@ -1,6 +1,6 @@
 //! The registry contract that demo and tests use: its events, the functions that emit them, and its code.
 
-use alloy_primitives::{Bytes, hex};
+use alloy_primitives::{B256, Bytes, hex};
 
 use crate::abi::{EventCall, encode_strings, selector};
 
@@ -20,6 +20,12 @@ pub const ABI: &str = include_str!("../../contracts/Registry.abi.json");
 
 const CREATION_HEX: &str = include_str!("../../contracts/Registry.bin");
 const RUNTIME_HEX: &str = include_str!("../../contracts/Registry.runtime.bin");
+
+/// Where the contract keeps the account that deployed it: `address public registrar`, its only variable.
+pub const REGISTRAR_SLOT: B256 = B256::ZERO;
+
+/// The one function that only reads: it gives [`REGISTRAR_SLOT`].
+pub const REGISTRAR: &str = "registrar()";
 
 /// Event name and the function that emits it.
 const FUNCTIONS: [(&str, &str); 3] = [

@@ -17,7 +17,7 @@ pub(crate) fn data(bytes: impl AsRef<[u8]>) -> Value {
     json!(hex::encode_prefixed(bytes.as_ref()))
 }
 
-fn wide(value: U256) -> Value {
+pub(crate) fn wide(value: U256) -> Value {
     json!(format!("{value:#x}"))
 }
 
@@ -33,6 +33,21 @@ pub(crate) fn block(told: &Told<'_>, chain_id: u64, full: bool) -> Value {
     } else {
         whole.transactions.iter().map(|tx| data(tx.hash())).collect()
     };
+    let mut shown = head(told);
+    if let Some(members) = shown.as_object_mut() {
+        members.extend([
+            ("totalDifficulty".to_owned(), quantity(header.number.saturating_add(1))),
+            ("size".to_owned(), quantity(whole.to_rlp().len() as u64)),
+            ("transactions".to_owned(), Value::Array(transactions)),
+            ("uncles".to_owned(), json!([])),
+        ]);
+    }
+    shown
+}
+
+/// A header alone, as subscribers to new heads get it.
+pub(crate) fn head(told: &Told<'_>) -> Value {
+    let header = &told.header;
     json!({
         "number": quantity(header.number),
         "hash": data(told.hash()),
@@ -44,16 +59,12 @@ pub(crate) fn block(told: &Told<'_>, chain_id: u64, full: bool) -> Value {
         "receiptsRoot": data(header.receipts_root),
         "logsBloom": data(header.logs_bloom),
         "difficulty": wide(header.difficulty),
-        "totalDifficulty": quantity(header.number.saturating_add(1)),
         "gasLimit": quantity(header.gas_limit),
         "gasUsed": quantity(header.gas_used),
         "timestamp": quantity(header.timestamp),
         "extraData": data(&header.extra_data),
         "mixHash": data(header.mix_hash),
         "nonce": data(header.nonce),
-        "size": quantity(whole.to_rlp().len() as u64),
-        "transactions": transactions,
-        "uncles": [],
     })
 }
 

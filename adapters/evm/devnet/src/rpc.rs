@@ -1,13 +1,16 @@
 //! The JSON-RPC methods, each answered from one node's [`View`].
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use serde_json::{Value, json};
 
+use crate::abi;
+use crate::logs;
+use crate::registry;
 use crate::render::{self, data, quantity};
 use crate::view::{Told, View};
 
-/// Most blocks one `eth_getLogs` may span.
-const MAX_LOG_RANGE: u64 = 10_000;
+/// Most slots one `eth_getProof` may ask for.
+const MAX_PROOF_SLOTS: usize = 1_024;
 
 /// An error object of JSON-RPC 2.0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +45,8 @@ impl RpcError {
     }
 }
 
-type Answer = Result<Value, RpcError>;
+/// A result or an error.
+pub(crate) type Answer = Result<Value, RpcError>;
 
 /// Answers one method.
 pub(crate) fn call(view: &View<'_>, method: &str, params: &[Value]) -> Answer {
@@ -61,8 +65,16 @@ pub(crate) fn call(view: &View<'_>, method: &str, params: &[Value]) -> Answer {
         "eth_getTransactionByHash" => {
             Ok(one(view, params, |told, index| render::transaction(told, index, view.chain_id()))?)
         }
-        "eth_getLogs" => get_logs(view, params.first().unwrap_or(&Value::Null)),
+        "eth_getBlockTransactionCountByNumber" => Ok(transaction_count(block_at(view, params.first())?)),
+        "eth_getBlockTransactionCountByHash" => Ok(transaction_count(view.block_by_hash(&hash(params.first())?))),
+        "eth_getLogs" => logs::get(view, params.first().unwrap_or(&Value::Null)),
         "eth_getCode" => get_code(view, params),
+        "eth_getBalance" => known(view, params.get(1)).map(|_| quantity(0)),
+        "eth_getTransactionCount" => get_transaction_count(view, params),
+        "eth_getStorageAt" => get_storage_at(view, params),
+        "eth_getProof" => get_proof(view, params),
+        "eth_call" => eth_call(view, params),
+        "eth_gasPrice" => Ok(quantity(0)),
         "debug_getRawHeader" => Ok(data(known(view, params.first())?.header.to_rlp())),
         "debug_getRawBlock" => Ok(data(known(view, params.first())?.to_block().to_rlp())),
         "debug_getRawReceipts" => raw_receipts(view, &known(view, params.first())?),
@@ -109,68 +121,80 @@ fn get_block_rlp(view: &View<'_>, param: Option<&Value>) -> Answer {
     Ok(json!(alloy_primitives::hex::encode(told.to_block().to_rlp())))
 }
 
+fn transaction_count(told: Option<Told<'_>>) -> Value {
+    told.map_or(Value::Null, |told| quantity(told.sealed.block.transactions.len() as u64))
+}
+
 fn get_code(view: &View<'_>, params: &[Value]) -> Answer {
-    let address = address(params.first().unwrap_or(&Value::Null))?;
+    let address = address_at(params, 0)?;
     let told = known(view, params.get(1))?;
     Ok(data(told.sealed.code(&address).unwrap_or(&Bytes::new())))
 }
 
-fn get_logs(view: &View<'_>, filter: &Value) -> Answer {
-    let (from, to) = log_range(view, filter)?;
-    if to.saturating_sub(from) >= MAX_LOG_RANGE {
-        return Err(RpcError::params("the range spans too many blocks"));
+/// Nothing waits long here, so that `pending` too counts what stands in blocks.
+fn get_transaction_count(view: &View<'_>, params: &[Value]) -> Answer {
+    let address = address_at(params, 0)?;
+    let told = known(view, params.get(1))?;
+    Ok(quantity(told.sealed.state.get(&address).map_or(0, |account| account.nonce)))
+}
+
+fn get_storage_at(view: &View<'_>, params: &[Value]) -> Answer {
+    let address = address_at(params, 0)?;
+    let slot = slot(params.get(1).unwrap_or(&Value::Null))?;
+    let told = known(view, params.get(2))?;
+    Ok(data(B256::from(told.sealed.state.slot(&address, &slot))))
+}
+
+/// EIP-1186. The keys are shown as they were asked for.
+fn get_proof(view: &View<'_>, params: &[Value]) -> Answer {
+    let address = address_at(params, 0)?;
+    let keys = params.get(1).and_then(Value::as_array).ok_or_else(|| RpcError::params("expected a list of slots"))?;
+    if keys.len() > MAX_PROOF_SLOTS {
+        return Err(RpcError::params("too many slots"));
     }
-    let addresses = any_of(filter.get("address"), address)?;
-    let topics = match filter.get("topics") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(places)) => {
-            places.iter().map(|place| any_of(Some(place), word)).collect::<Result<Vec<_>, _>>()?
-        }
-        Some(_) => return Err(RpcError::params("topics: expected a list")),
+    let told = known(view, params.get(2))?;
+    let state = &told.sealed.state;
+    let mut storage = Vec::with_capacity(keys.len());
+    for key in keys {
+        let slot = slot(key)?;
+        let value = render::wide(state.slot(&address, &slot));
+        let proof: Vec<Value> = state.prove_slot(&address, &slot).iter().map(data).collect();
+        storage.push(json!({ "key": key, "value": value, "proof": proof }));
+    }
+    let account = state.get(&address).cloned().unwrap_or_default();
+    Ok(json!({
+        "address": data(address),
+        "accountProof": state.prove_account(&address).iter().map(data).collect::<Vec<_>>(),
+        "balance": quantity(0),
+        "nonce": quantity(account.nonce),
+        "codeHash": data(account.code_hash()),
+        "storageHash": data(account.storage_root()),
+        "storageProof": storage,
+    }))
+}
+
+/// What can be said without an EVM: an account without code gives nothing, and the registry says who deployed it.
+fn eth_call(view: &View<'_>, params: &[Value]) -> Answer {
+    let call = params.first().and_then(Value::as_object).ok_or_else(|| RpcError::params("expected a call object"))?;
+    let told = known(view, params.get(1))?;
+    let Some(to) = call.get("to").filter(|to| !to.is_null()) else {
+        return Err(RpcError::server("this ledger runs no EVM: it creates no contract in eth_call"));
     };
-    let mut found = Vec::new();
-    for told in (from..=to).map_while(|height| view.block(height)) {
-        for (index, receipt) in told.receipts.iter().enumerate() {
-            let wanted = receipt.logs.iter().map(|log| {
-                matches_any(&addresses, &log.address)
-                    && topics.len() <= log.topics.len()
-                    && topics.iter().zip(&log.topics).all(|(place, topic)| matches_any(place, topic))
-            });
-            let shown = render::logs(&told, index).into_iter().zip(wanted);
-            found.extend(shown.filter_map(|(log, wanted)| wanted.then_some(log)));
-        }
-    }
-    view.admit_logs(&mut found);
-    Ok(Value::Array(found))
-}
-
-fn log_range(view: &View<'_>, filter: &Value) -> Result<(u64, u64), RpcError> {
-    let filter = filter.as_object().ok_or_else(|| RpcError::params("expected a filter object"))?;
-    if let Some(wanted) = filter.get("blockHash") {
-        let told = view.block_by_hash(&hash(Some(wanted))?);
-        return told.map(|told| (told.number(), told.number())).ok_or_else(|| RpcError::server("unknown block"));
-    }
-    let end = |name: &str| match filter.get(name) {
-        None | Some(Value::Null) => Ok(view.height()),
-        Some(value) => height(view, value),
+    let to = address(to)?;
+    let input = match call.get("input").or_else(|| call.get("data")) {
+        None | Some(Value::Null) => Bytes::new(),
+        Some(input) => parse(input, "expected call data in hex")?,
     };
-    Ok((end("fromBlock")?, end("toBlock")?.min(view.height())))
-}
-
-/// No restriction, one value, or a list of which one must fit.
-fn any_of<T>(value: Option<&Value>, parse: fn(&Value) -> Result<T, RpcError>) -> Result<Vec<T>, RpcError> {
-    match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(values)) => values.iter().map(parse).collect(),
-        Some(value) => Ok(vec![parse(value)?]),
+    match told.sealed.code(&to) {
+        None => Ok(data([])),
+        Some(code) if *code == registry::runtime_code() && **input == abi::selector(registry::REGISTRAR) => {
+            Ok(data(B256::from(told.sealed.state.slot(&to, &registry::REGISTRAR_SLOT))))
+        }
+        Some(_) => Err(RpcError::server("this ledger runs no EVM: of calls it knows the registry's registrar() alone")),
     }
 }
 
-fn matches_any<T: PartialEq>(wanted: &[T], value: &T) -> bool {
-    wanted.is_empty() || wanted.contains(value)
-}
-
-fn known<'a>(view: &View<'a>, param: Option<&Value>) -> Result<Told<'a>, RpcError> {
+pub(crate) fn known<'a>(view: &View<'a>, param: Option<&Value>) -> Result<Told<'a>, RpcError> {
     block_at(view, param)?.ok_or_else(|| RpcError::server("header not found"))
 }
 
@@ -188,7 +212,7 @@ fn block_at<'a>(view: &View<'a>, param: Option<&Value>) -> Result<Option<Told<'a
 }
 
 /// Every block is final here, so all tags but one name the last.
-fn height(view: &View<'_>, value: &Value) -> Result<u64, RpcError> {
+pub(crate) fn height(view: &View<'_>, value: &Value) -> Result<u64, RpcError> {
     match value.as_str() {
         Some("latest" | "pending" | "safe" | "finalized") => Ok(view.height()),
         Some("earliest") => Ok(0),
@@ -205,12 +229,24 @@ fn number(text: &str) -> Result<u64, RpcError> {
     u64::from_str_radix(digits, 16).map_err(|_| RpcError::params("expected a hex number of at most 64 bits"))
 }
 
-fn hash(param: Option<&Value>) -> Result<B256, RpcError> {
+pub(crate) fn hash(param: Option<&Value>) -> Result<B256, RpcError> {
     word(param.unwrap_or(&Value::Null))
 }
 
-fn word(value: &Value) -> Result<B256, RpcError> {
+pub(crate) fn word(value: &Value) -> Result<B256, RpcError> {
     parse(value, "expected 32 bytes in hex")
+}
+
+fn address_at(params: &[Value], place: usize) -> Result<Address, RpcError> {
+    address(params.get(place).unwrap_or(&Value::Null))
+}
+
+/// A slot as a word, or as a number with or without leading zeros.
+fn slot(value: &Value) -> Result<B256, RpcError> {
+    let refuse = || RpcError::params("expected a slot: at most 32 bytes in hex");
+    let digits = value.as_str().and_then(|text| text.strip_prefix("0x")).ok_or_else(refuse)?;
+    let number = if digits.is_empty() { Err(()) } else { U256::from_str_radix(digits, 16).map_err(drop) };
+    number.map(B256::from).map_err(|()| refuse())
 }
 
 pub(crate) fn address(value: &Value) -> Result<Address, RpcError> {

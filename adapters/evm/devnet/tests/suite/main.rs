@@ -11,4 +11,6 @@
 mod ledger;
 mod misbehaviour;
 mod recorded;
+mod sockets;
+mod state;
 mod support;
