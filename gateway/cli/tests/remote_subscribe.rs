@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 fn event(offset: u64) -> String {
     let data = json!({"specversion": "1.0", "id": format!("r{offset}"), "time": "2026-11-21T10:00:00Z",
         "type": "hufu.e-certificate.issued", "subject": format!("e-certificate:x:{offset}"), "assurance": "proven",
-        "finality": "bft-final", "completeness": "ledger"});
+        "control": "fixed", "finality": "bft-final", "completeness": "ledger"});
     format!("id: {offset}\ndata: {data}\n\n")
 }
 
@@ -46,7 +46,7 @@ fn an_event_is_a_line_for_people() {
     let gateway = FakeGateway::answering(vec![broken_stream(&event(8))]);
     let ran = with_token(&["subscribe", &gateway.url, "--after", "7", "--count", "1"]);
     assert_eq!(ran.code, 0, "{ran}");
-    let line = "2026-11-21T10:00:00Z hufu.e-certificate.issued e-certificate:x:8 proven/bft-final/ledger\n";
+    let line = "2026-11-21T10:00:00Z hufu.e-certificate.issued e-certificate:x:8 proven/fixed/bft-final/ledger\n";
     assert_eq!(ran.stdout, line);
     assert_eq!(last_event_id(&gateway.requests()[0]), Some("7"));
 }

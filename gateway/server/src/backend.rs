@@ -188,7 +188,7 @@ pub struct RecordQuery {
 /// Records in the order of their offsets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecordPage {
-    /// Each with its assurance, finality, completeness, asOf, stale.
+    /// Each with its assurance, control, finality, completeness, asOf, stale.
     pub records: Vec<Value>,
     /// The cursor for more; `None` at the end.
     pub next: Option<String>,

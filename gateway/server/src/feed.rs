@@ -22,6 +22,7 @@ pub(crate) fn record_view(stored: &StoredRecord, as_of: Option<Timestamp>, stale
         "recordId": stored.id,
         "record": record,
         "assurance": stored.assurance.as_str(),
+        "control": stored.control.as_str(),
         "finality": stored.finality.as_str(),
         "completeness": stored.completeness.as_str(),
         "lane": stored.lane,
@@ -39,7 +40,7 @@ pub(crate) fn record_view(stored: &StoredRecord, as_of: Option<Timestamp>, stale
     })
 }
 
-/// A record as a CloudEvent 1.0 whose id is the recordId. Assurance, finality and completeness travel as extension
+/// A record as a CloudEvent 1.0 whose id is the recordId. Assurance, control, finality and completeness travel as extension
 /// attributes beside each other; personal data never stands in attributes.
 fn cloud_event(gateway: &Gateway, stored: &StoredRecord) -> Value {
     let record: Value = serde_json::from_str(&stored.json).unwrap_or(Value::Null);
@@ -55,6 +56,7 @@ fn cloud_event(gateway: &Gateway, stored: &StoredRecord) -> Value {
         "dataschema": record.pointer("/schema/id"),
         "sequence": format!("{:020}", stored.offset),
         "assurance": stored.assurance.as_str(),
+        "control": stored.control.as_str(),
         "finality": stored.finality.as_str(),
         "completeness": stored.completeness.as_str(),
         "lane": stored.lane,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 
-use hufu_adapters_light_client::{ClientVersion, Finality, Step, StoredHead, TrustedBlock};
+use hufu_adapters_light_client::{ClientVersion, Control, Finality, Step, StoredHead, TrustedBlock};
 use hufu_gateway_verify::admission::{Equivocation, KeptEvidence, LaneDefinition, LaneState};
 use hufu_gateway_verify::{Assurance, Completeness};
 use hufu_schemas_core::checkpoint::Checkpoint;
@@ -186,6 +186,7 @@ fn record(lane: &LaneId, sequence: u64, height: u64, kind: &str, key: &str) -> R
         block_time: Timestamp::from_seconds(1_000 + height).unwrap(),
         finality: Finality::BftFinal,
         assurance: Assurance::Proven,
+        control: Control::Fixed,
         completeness: Completeness::Ledger,
         policy: Digest::of(b"policy"),
         observed_at: now(),
@@ -435,6 +436,7 @@ pub(crate) async fn everything_of_an_admission_is_read_back(place: impl Place) {
     assert_eq!((back.offset, back.record().unwrap().id(), &back.lane), (admitted.offsets[0], first.id, &lane));
     assert_eq!((back.position, back.item, back.block_hash), (first.position, 0, first.block_hash));
     assert_eq!((back.assurance, back.finality), (Assurance::Proven, Finality::BftFinal));
+    assert_eq!(back.control, Control::Fixed);
     assert_eq!((back.native, back.sequence, back.admitted_at), (first.native, 1, now()));
     assert_eq!(store.by_key(&second.key).await.unwrap().unwrap().id, second.id);
     assert_eq!(store.record(&RecordId::from_digest(Digest::of(b"no"))).await.unwrap(), None);

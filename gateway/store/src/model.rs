@@ -1,7 +1,7 @@
 //! What goes into the store and what comes out. What comes out is *stored*, not verified: it was verified when it went
 //! in, and the database is inside the trust boundary (design, decision 13).
 
-use hufu_adapters_light_client::{Finality, Step, StoredHead, TrustedBlock};
+use hufu_adapters_light_client::{Control, Finality, Step, StoredHead, TrustedBlock};
 use hufu_gateway_verify::{Assurance, Completeness};
 use hufu_schemas_core::lane::Entry;
 use hufu_schemas_core::{
@@ -196,6 +196,8 @@ pub struct StoredRecord {
     pub finality: Finality,
     /// Why it is believed.
     pub assurance: Assurance,
+    /// Who can change the code that made the item.
+    pub control: Control,
     /// What is known not to be missing.
     pub completeness: Completeness,
     /// Digest of the policy under which it was believed.

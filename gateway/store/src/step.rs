@@ -2,7 +2,7 @@
 //!
 //! Laying out (serialising records, hashing keys) happens on the caller's task, so that the one writer only writes.
 
-use hufu_adapters_light_client::Finality;
+use hufu_adapters_light_client::{Control, Finality};
 use hufu_gateway_verify::admission::{Admission, AdmittedLeaf, KeptEvidence, LaneState, LeafOutcome, Release};
 use hufu_gateway_verify::{Assurance, Completeness, Verified};
 use hufu_schemas_core::canonical::to_canonical;
@@ -72,6 +72,7 @@ pub(crate) struct RecordStep {
     pub(crate) block_time: Timestamp,
     pub(crate) finality: Finality,
     pub(crate) assurance: Assurance,
+    pub(crate) control: Control,
     pub(crate) completeness: Completeness,
     pub(crate) policy: Digest,
     pub(crate) observed_at: Timestamp,
@@ -110,6 +111,7 @@ impl RecordStep {
             block_time: basis.block_time,
             finality: basis.finality,
             assurance: basis.assurance,
+            control: basis.control,
             completeness: basis.completeness,
             policy: basis.policy,
             observed_at: basis.observed_at,

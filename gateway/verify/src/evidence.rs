@@ -122,8 +122,9 @@ fn walk(
     report.holds(
         "assurance",
         format!(
-            "{}, finality {}, completeness {}",
+            "{}, code {}, finality {}, completeness {}",
             basis.assurance.as_str(),
+            basis.control.as_str(),
             basis.finality.as_str(),
             basis.completeness.as_str()
         ),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use hufu_adapters_light_client::Finality;
+use hufu_adapters_light_client::{Control, Finality};
 use hufu_schemas_core::canonical::to_canonical;
 use hufu_schemas_core::signature::NoteKey;
 use hufu_schemas_core::{Digest, GatewayId, LaneId, LedgerId, Record};
@@ -47,6 +47,8 @@ pub struct LanePolicy {
     pub events: Vec<String>,
     /// The least assurance.
     pub least_assurance: Assurance,
+    /// Who may at most be able to change the code that makes the items: with [`Control::Fixed`] nobody.
+    pub least_control: Control,
     /// Finality classes accepted.
     pub finality: Vec<Finality>,
     /// The least completeness.
@@ -129,6 +131,8 @@ struct LaneEntry {
     events: Vec<String>,
     #[serde(default = "proven")]
     least_assurance: Assurance,
+    #[serde(default = "issuer_controlled")]
+    least_control: Control,
     #[serde(default = "bft_final")]
     finality: Vec<Finality>,
     #[serde(default = "log_complete")]
@@ -141,6 +145,10 @@ struct LaneEntry {
 
 const fn proven() -> Assurance {
     Assurance::Proven
+}
+
+const fn issuer_controlled() -> Control {
+    Control::IssuerControlled
 }
 
 fn bft_final() -> Vec<Finality> {
@@ -280,6 +288,7 @@ fn lane(places: &Places<'_>, entry: &LaneEntry) -> Result<(LaneId, LanePolicy), 
         jurisdictions: entry.jurisdictions.clone(),
         events: entry.events.clone(),
         least_assurance: entry.least_assurance,
+        least_control: entry.least_control,
         finality: entry.finality.clone(),
         completeness: entry.completeness,
         staleness: entry.staleness_seconds,
@@ -336,10 +345,11 @@ impl LanePolicy {
         Ok(())
     }
 
-    /// Whether assurance, finality and completeness suffice.
+    /// Whether assurance, control, finality and completeness suffice.
     pub fn accepts(
         &self,
         assurance: Assurance,
+        control: Control,
         finality: Finality,
         completeness: Completeness,
     ) -> Result<(), NoAuthority> {
@@ -353,6 +363,10 @@ impl LanePolicy {
                 format!("at least {}", self.least_assurance.as_str()),
                 assurance.as_str(),
             );
+        }
+        if control < self.least_control {
+            let expected = format!("at least {}", self.least_control.as_str());
+            return deny("issuer-controlled", "control of the code", expected, control.as_str());
         }
         if !self.finality.contains(&finality) {
             let expected: Vec<_> = self.finality.iter().map(|it| it.as_str()).collect();
@@ -405,6 +419,7 @@ mod tests {
         let lane = parsed.lane(&LaneId::parse("land.example/rights/1").unwrap()).unwrap();
         assert!(lane.definitions.is_empty(), "no definition is accepted by default");
         assert_eq!(lane.least_assurance, Assurance::Proven);
+        assert_eq!(lane.least_control, Control::IssuerControlled, "it is shown; refusing it is the operator's word");
         assert_eq!(lane.finality, [Finality::BftFinal]);
         assert!(!lane.sealed);
         assert!(parsed.lane(&LaneId::parse("land.example/rights/2").unwrap()).is_none());

@@ -17,7 +17,7 @@ Examples:
   hufu subscribe https://127.0.0.1:7402 --config gateway.toml --token-file token --type e-certificate
   hufu subscribe https://tax.example:7402 --ca ca.pem --token-file token --after 1200 --count 10 --json
 
-One line an event: time, type, key, assurance/finality/completeness; with --json the CloudEvent, whose `sequence` is the
+One line an event: time, type, key, assurance/control/finality/completeness; with --json the CloudEvent, whose `sequence` is the
 offset. A broken connection is resumed after the last event that was printed. Events come at least once a run: whoever
 stops this command and goes on later gives --after.";
 
@@ -150,7 +150,8 @@ impl Feed<'_> {
 fn line(event: &Value) -> String {
     let member = |key: &str| printable(&shown(event, key), 200);
     let (time, kind, key) = (member("/time"), member("/type"), member("/subject"));
-    format!("{time} {kind} {key} {}/{}/{}", member("/assurance"), member("/finality"), member("/completeness"))
+    let basis = ["/assurance", "/control", "/finality", "/completeness"].map(member).join("/");
+    format!("{time} {kind} {key} {basis}")
 }
 
 /// Half to one and a half of a pause: subscribers that lost one gateway do not all come back in the same moment.
@@ -170,12 +171,12 @@ mod tests {
     fn an_event_is_one_line() {
         let event = json!({
             "time": "2026-11-21T10:00:00Z", "type": "hufu.e-certificate.issued", "subject": "e-certificate:x:1\n2",
-            "assurance": "proven", "finality": "bft-final", "completeness": "ledger",
+            "assurance": "proven", "control": "fixed", "finality": "bft-final", "completeness": "ledger",
         });
         let expected =
-            "2026-11-21T10:00:00Z hufu.e-certificate.issued e-certificate:x:1\u{fffd}2 proven/bft-final/ledger";
+            "2026-11-21T10:00:00Z hufu.e-certificate.issued e-certificate:x:1\u{fffd}2 proven/fixed/bft-final/ledger";
         assert_eq!(line(&event), expected);
-        assert_eq!(line(&json!({})), "- - - -/-/-");
+        assert_eq!(line(&json!({})), "- - - -/-/-/-");
     }
 
     #[test]

@@ -79,6 +79,7 @@ fn in_json(verdict: &EvidenceVerdict, at: Timestamp) -> Value {
         "steps": verdict.steps,
         "record": verdict.record.as_ref().map(|record| record.record().id()),
         "assurance": basis.map(|basis| basis.assurance),
+        "control": basis.map(|basis| basis.control),
         "finality": basis.map(|basis| basis.finality),
         "completeness": basis.map(|basis| basis.completeness),
         "reason": verdict.reason,
@@ -100,9 +101,10 @@ fn in_words(verdict: &EvidenceVerdict) -> String {
     let basis = record.basis();
     let _ = write!(
         words,
-        "\nrecord        {}\nassurance     {}\nfinality      {}\ncompleteness  {}",
+        "\nrecord        {}\nassurance     {}\ncontrol       {}\nfinality      {}\ncompleteness  {}",
         record.record().id(),
         basis.assurance.as_str(),
+        basis.control.as_str(),
         basis.finality.as_str(),
         basis.completeness.as_str()
     );

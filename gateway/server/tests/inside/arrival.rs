@@ -27,7 +27,10 @@ async fn records_arrive_proven_and_in_order() {
     let sequences: Vec<u64> = believed.iter().map(|record| record["sequence"].as_u64().unwrap()).collect();
     assert!(sequences.is_sorted_by(|one, next| one < next), "{sequences:?}");
     for (record, number) in believed.iter().zip(1..) {
-        let expected = json!({"assurance": "proven", "finality": "bft-final", "completeness": "log", "stale": false});
+        let expected = json!({
+            "assurance": "proven", "control": "issuer-controlled", "finality": "bft-final", "completeness": "log",
+            "stale": false,
+        });
         for (member, value) in expected.as_object().unwrap() {
             assert_eq!(&record[member], value, "{member} of {record}");
         }

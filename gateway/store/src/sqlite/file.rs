@@ -30,7 +30,7 @@ const APPLICATION_ID: [u8; 4] = *b"HuFu";
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// One file a version, in order; each ends by setting `user_version` to its place in the list. Released ones never change.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_house.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_house.sql"), include_str!("migrations/0002_control.sql")];
 
 /// SQLite 3.7.0 to 3.51.2 can corrupt a file when two connections write and fold the log at the same moment.
 const LEAST_SQLITE: (u32, u32, u32) = (3, 51, 3);

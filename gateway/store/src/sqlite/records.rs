@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hufu_adapters_light_client::Finality;
+use hufu_adapters_light_client::{Control, Finality};
 use hufu_gateway_verify::{Assurance, Completeness};
 use hufu_schemas_core::{BlockHash, Digest, LaneId, Position, RecordId, RecordKey, Timestamp};
 use sqlx::SqliteConnection;
@@ -20,7 +20,8 @@ use crate::step::RecordStep;
 macro_rules! columns {
     () => {
         "(id_hash, record_id, key_hash, record_key, record_type, lane, sequence, ledger, height, tx, event, item, \
-         block_hash, block_time, finality, assurance, completeness, policy, observed_at, admitted_at)"
+         block_hash, block_time, finality, assurance, control, completeness, policy, observed_at, \
+         admitted_at)"
     };
 }
 
@@ -29,8 +30,8 @@ macro_rules! whole {
     ($rest:literal) => {
         concat!(
             "SELECT r.id, r.record_id, r.record_key, n.lane, r.sequence, l.ledger, r.height, r.tx, r.event, r.item, \
-             r.block_hash, r.block_time, r.finality, r.assurance, r.completeness, r.policy, r.observed_at, \
-             r.admitted_at, c.record, c.quality, c.native FROM record r \
+             r.block_hash, r.block_time, r.finality, r.assurance, r.control, r.completeness, r.policy, \
+             r.observed_at, r.admitted_at, c.record, c.quality, c.native FROM record r \
              CROSS JOIN ledger l ON l.id = r.ledger CROSS JOIN lane n ON n.id = r.lane \
              CROSS JOIN record_content c ON c.id = r.id ",
             $rest
@@ -40,10 +41,10 @@ macro_rules! whole {
 
 statements! {
     ADD = concat!(
-        "INSERT INTO record ", columns!(), " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
+        "INSERT INTO record ", columns!(), " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
          ON CONFLICT (ledger, height, tx, event, item) DO NOTHING RETURNING id, sequence");
     ADD_MANY = concat!(
-        "INSERT INTO record ", columns!(), " VALUES ", rows_32!("(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+        "INSERT INTO record ", columns!(), " VALUES ", rows_32!("(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         " ON CONFLICT (ledger, height, tx, event, item) DO NOTHING RETURNING id, sequence");
     ADD_CONTENT = "INSERT INTO record_content (id, record, quality, native) VALUES (?,?,?,?)";
     ADD_CONTENTS = concat!("INSERT INTO record_content (id, record, quality, native) VALUES ", rows_32!("(?,?,?,?)"));
@@ -159,6 +160,7 @@ fn bind_row(query: Query, row: &Row<'_>) -> Query {
         .bind(seconds(step.block_time))
         .bind(step.finality.as_str())
         .bind(rank(step.assurance))
+        .bind(step.control.as_str())
         .bind(step.completeness.as_str())
         .bind(bytes(&step.policy))
         .bind(seconds(step.observed_at))
@@ -223,6 +225,7 @@ fn read(row: &SqliteRow) -> Result<StoredRecord, StoreError> {
         block_time: row.time("block_time")?,
         finality: read_finality(row)?,
         assurance: read_assurance(row)?,
+        control: read_control(row)?,
         completeness: read_completeness(row)?,
         policy: row.digest("policy")?,
         observed_at: row.time("observed_at")?,
@@ -242,6 +245,12 @@ fn read_assurance(row: &SqliteRow) -> Result<Assurance, StoreError> {
     let number: i64 = row.col("assurance")?;
     let all = [Assurance::Attested, Assurance::Anchored, Assurance::Proven];
     all.into_iter().find(|it| rank(*it) == number).ok_or_else(|| wrong("assurance", "1, 2 or 3", number))
+}
+
+fn read_control(row: &SqliteRow) -> Result<Control, StoreError> {
+    let text: &str = row.col("control")?;
+    let all = [Control::IssuerControlled, Control::Fixed];
+    all.into_iter().find(|it| it.as_str() == text).ok_or_else(|| wrong("control", "issuer-controlled or fixed", text))
 }
 
 fn read_completeness(row: &SqliteRow) -> Result<Completeness, StoreError> {

@@ -34,10 +34,9 @@ impl Walk<'_> {
         }
         let record = read_record(&reader, &proven, leaf)?;
         let completeness = Completeness::Log;
-        let authority = self
-            .policy
-            .authorises(&record)
-            .and_then(|()| self.policy.accepts(Assurance::of(&proven), proven.finality(), completeness));
+        let authority = self.policy.authorises(&record).and_then(|()| {
+            self.policy.accepts(Assurance::of(&proven), proven.control(), proven.finality(), completeness)
+        });
         if let Err(denied) = authority {
             return hold(denied.reason(), denied.to_string());
         }

@@ -1,6 +1,6 @@
 //! Faults of one leaf: it is held with its reason, and the lane moves on.
 
-use hufu_adapters_light_client::Finality;
+use hufu_adapters_light_client::{Control, Finality};
 use hufu_adapters_testkit::sim::{SimLedger, SimLedgerConfig};
 use hufu_gateway_verify::page::BadEvidence;
 use hufu_gateway_verify::{Assurance, Completeness, Families, LeafOutcome};
@@ -416,11 +416,28 @@ fn assurance_finality_and_completeness_below_policy() {
     let receiver = Department::publishing().receiver();
     let policy = receiver.rules.policy();
     let lane = policy.lane(&receiver.rules.lane).unwrap();
-    let reason =
-        |assurance| lane.accepts(assurance, Finality::BftFinal, Completeness::Log).map_err(|denied| denied.reason());
+    let reason = |assurance| {
+        let judged = lane.accepts(assurance, Control::IssuerControlled, Finality::BftFinal, Completeness::Log);
+        judged.map_err(|denied| denied.reason())
+    };
     assert_eq!(reason(Assurance::Proven), Ok(()));
     assert_eq!(reason(Assurance::Anchored), Err("assurance-below-policy"));
     assert_eq!(reason(Assurance::Attested), Err("assurance-below-policy"));
+}
+
+#[test]
+fn issuer_controlled_code_below_policy() {
+    let judged = |control| {
+        let mut receiver = Department::publishing().receiver();
+        receiver.rules.more = "least_control = \"fixed\"".to_owned();
+        let policy = receiver.rules.policy();
+        let lane = policy.lane(&receiver.rules.lane).unwrap();
+        lane.accepts(Assurance::Proven, control, Finality::BftFinal, Completeness::Log)
+            .map_err(|denied| denied.reason())
+    };
+    assert_eq!(judged(Control::IssuerControlled), Err("issuer-controlled"));
+    assert_eq!(judged(Control::Fixed), Ok(()));
+    assert_eq!(with_policy("least_control = \"fixed\"", |_| {})[1], "R-1", "a simulated ledger has no code to change");
 }
 
 #[test]
