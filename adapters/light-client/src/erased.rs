@@ -101,6 +101,8 @@ pub struct Advanced {
     pub facts: HeadFacts,
     /// Blocks that became trusted.
     pub blocks: Vec<TrustedBlock>,
+    /// The ledger reorganised: what was trusted from this height on is undone.
+    pub undone_from: Option<Height>,
 }
 
 /// [`LightClient`] over bytes: what the gateway holds, one for each ledger.
@@ -113,6 +115,10 @@ pub trait DynLightClient: Send + Sync {
     fn anchor(&self) -> StoredHead;
     /// What an operator needs to know of a head. `Reject` when it was written by another client or version.
     fn describe(&self, head: &StoredHead) -> Outcome<HeadFacts>;
+    /// See [`LightClient::firm`]; `None` for a head of another client too.
+    fn firm(&self, head: &StoredHead) -> Option<Height> {
+        self.describe(head).accepted()?.last.map(|(height, _)| height)
+    }
     /// See [`LightClient::advance`].
     fn advance(&self, head: &StoredHead, steps: &[Step], now: Timestamp, budget: &mut Budget) -> Outcome<Advanced>;
     /// Every item of the block that the selector matches; see [`LightClient::prove`].
@@ -199,6 +205,26 @@ impl<C: LightClient> Erased<C> {
     }
 }
 
+/// From which height on these blocks undo trusted ones, if they do: above what is firm, and only where the ledger's own
+/// rules leave room for it, whatever a family believes.
+fn require_may_undo(
+    last: Option<Height>,
+    firm: Option<Height>,
+    blocks: &[BlockFacts],
+) -> Result<Option<Height>, Rejection> {
+    let (Some(first), Some(last)) = (blocks.first(), last) else { return Ok(None) };
+    if first.height > last {
+        return Ok(None);
+    }
+    let may_undo = |block: &BlockFacts| matches!(block.finality, Finality::Probabilistic | Finality::Unsealed);
+    let above = firm.unwrap_or(last);
+    if first.height <= above || !blocks.iter().all(may_undo) {
+        let expected = format!("a height above {above}");
+        return Err(Rejection::new("trust-moved-back", expected, first.height.to_string()));
+    }
+    Ok(Some(first.height))
+}
+
 /// Items of the block asked for, rising, each once: what every family must get right.
 fn require_order(height: Height, items: &[ItemFacts]) -> Result<(), Rejection> {
     if let Some(stray) = items.iter().find(|item| item.position.height != height) {
@@ -242,12 +268,17 @@ impl<C: LightClient> DynLightClient for Erased<C> {
         }
     }
 
+    fn firm(&self, head: &StoredHead) -> Option<Height> {
+        self.0.firm(&self.restore(head).ok()?)
+    }
+
     fn advance(&self, head: &StoredHead, steps: &[Step], now: Timestamp, budget: &mut Budget) -> Outcome<Advanced> {
         let mut judge = || -> Result<Advanced, Refusal> {
             let trusted = self.restore(head)?;
             let before = self.0.describe(&trusted).last.map(|(height, _)| height);
             let advance = Result::from(self.0.advance(&trusted, steps, now, budget))?;
-            let mut last = before;
+            let undone_from = require_may_undo(before, self.0.firm(&trusted), &advance.blocks)?;
+            let mut last = undone_from.map_or(before, |from| from.get().checked_sub(1).map(Height::new));
             for block in &advance.blocks {
                 // Trust only moves forward, whatever a family believes.
                 if last.is_some_and(|last| block.height <= last) {
@@ -258,7 +289,7 @@ impl<C: LightClient> DynLightClient for Erased<C> {
             }
             let facts = self.0.describe(&advance.head);
             let blocks = advance.blocks.into_iter().map(|facts| self.mint_block(facts)).collect();
-            Ok(Advanced { head: self.store(&advance.head)?, facts, blocks })
+            Ok(Advanced { head: self.store(&advance.head)?, facts, blocks, undone_from })
         };
         judge().into()
     }

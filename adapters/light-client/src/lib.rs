@@ -47,10 +47,20 @@ pub trait LightClient: Send + Sync + 'static {
     /// What an operator and the store need to know of a head.
     fn describe(&self, head: &Self::Head) -> HeadFacts;
 
+    /// The last height that no branch can undo any more; `None` where nothing is trusted yet. Where blocks are final this
+    /// is the last trusted one, and nothing is ever undone.
+    fn firm(&self, head: &Self::Head) -> Option<Height> {
+        self.describe(head).last.map(|(height, _)| height)
+    }
+
     /// Judges `steps` (one a height, rising) on top of `head` and yields the new head with the blocks that became
     /// trusted, in order. Steps at or below the head's height are passed over, so overlapping deliveries do no harm.
     ///
     /// Steps that are good but not yet final (a probabilistic ledger's tail) yield no block and do not move the head.
+    ///
+    /// A ledger whose blocks are not final may reorganise: blocks that begin at or below the head's height, and above
+    /// [`LightClient::firm`], replace what was trusted from there on. A step that does not link to the head is answered
+    /// with `NotYet(Headers)` from the lowest height that the client needs to judge such a branch.
     ///
     /// # Errors
     /// `NotYet` when more headers, a later clock or a new anchor could change the answer; `Reject` when nothing can.
@@ -94,7 +104,8 @@ pub enum Wanted<'a> {
 pub struct Advance<H> {
     /// The head after the last final step.
     pub head: H,
-    /// Blocks that became trusted, in order of height, without gaps unless the family skips.
+    /// Blocks that became trusted, in order of height, without gaps unless the family skips. A first one at or below the
+    /// head's height undoes what was trusted from there on.
     pub blocks: Vec<BlockFacts>,
 }
 

@@ -34,6 +34,18 @@ pub enum Shortfall {
         /// Needed.
         need: u32,
     },
+    /// A branch that would undo trusted blocks, and does not outweigh them.
+    #[error(
+        "a branch from block {from} on: expected more than {need}, which is the weight of the trusted blocks that it would undo, got {have}"
+    )]
+    Branch {
+        /// The first block that it would undo.
+        from: Height,
+        /// Its weight by its confirmed blocks.
+        have: u64,
+        /// The weight of what it would undo.
+        need: u64,
+    },
     /// The evidence of this block (for EVM: its receipts).
     #[error("expected the evidence of block {height}, got none")]
     Evidence {
@@ -64,6 +76,7 @@ impl Shortfall {
         match self {
             Self::Headers { .. } => "headers-wanted",
             Self::Confirmations { .. } => "confirmations-wanted",
+            Self::Branch { .. } => "branch-not-better",
             Self::Evidence { .. } => "evidence-wanted",
             Self::Ahead { .. } => "ahead-of-clock",
             Self::Expired { .. } => "head-expired",

@@ -13,6 +13,14 @@ use serde_json::{Map, Value};
 pub const FAMILY: &str = "evm";
 /// Blocks between two falls of all pending votes, unless the anchor says otherwise: the default of every known client.
 pub const DEFAULT_EPOCH: u64 = 30_000;
+/// Blocks that a better branch may undo on a ledger that is never final, unless the anchor says otherwise; and the most
+/// that an anchor may say. A branch is judged from up to twice as many blocks below the head and must outweigh what it
+/// undoes, so 128 of them need a delivery of 256 + 128 headers and those that confirm it: within the 512 of one update.
+pub const DEFAULT_REORGANISATION_LIMIT: u64 = 64;
+/// The most that an anchor may say.
+pub const MAX_REORGANISATION_LIMIT: u64 = 128;
+/// Confirmations that an anchor may ask for where nobody seals; see [`MAX_REORGANISATION_LIMIT`] for the arithmetic.
+const MAX_UNSEALED_CONFIRMATIONS: u32 = 64;
 /// How long a head may be extended after its block's time, unless the anchor says otherwise: 14 days in seconds.
 pub const DEFAULT_TRUSTED_FOR: u64 = 14 * 86_400;
 
@@ -23,10 +31,13 @@ pub enum Consensus {
     Bft(Kind),
     /// Clique.
     Clique,
+    /// Nobody seals: headers are linked by their hashes, and which of two chains holds is the node's word. For test
+    /// networks, and for departments that answer for their own node. Never more than `attested`.
+    Unsealed,
 }
 
 impl Consensus {
-    /// All that are built.
+    /// Every kind whose blocks somebody seals.
     pub const ALL: [Self; 4] = [Self::Bft(Kind::Qbft), Self::Bft(Kind::Ibft2), Self::Bft(Kind::Ibft1), Self::Clique];
 
     /// The name in anchors.
@@ -34,6 +45,7 @@ impl Consensus {
         match self {
             Self::Bft(kind) => kind.as_str(),
             Self::Clique => "clique",
+            Self::Unsealed => "unsealed",
         }
     }
 
@@ -42,6 +54,15 @@ impl Consensus {
         match self {
             Self::Bft(_) => Finality::BftFinal,
             Self::Clique => Finality::Probabilistic,
+            Self::Unsealed => Finality::Unsealed,
+        }
+    }
+
+    /// Whether trusted blocks may be undone by a better branch.
+    pub const fn reorganises(self) -> bool {
+        match self {
+            Self::Bft(_) => false,
+            Self::Clique | Self::Unsealed => true,
         }
     }
 }
@@ -49,13 +70,16 @@ impl Consensus {
 /// An operator's anchor. There is no default and no "latest": height and hash are always named.
 ///
 /// As JSON: `{"family": "evm", "consensus": "qbft", "height": 0, "hash": "0x…"}` (`consensus` is one of
-/// `qbft`, `ibft2`, `ibft1`, `clique`) and optionally
+/// `qbft`, `ibft2`, `ibft1`, `clique`, `unsealed`) and optionally
 /// - `genesis`: hash of block 0, which names the ledger; needed where `height` is not 0;
 /// - `chain_id`: what nodes must answer. Headers do not carry it, so it proves nothing;
 /// - `epoch`: blocks between two falls of all votes, 30,000 by default;
 /// - `validators`: the set in force after the anchor block, ascending. Without it the block's own list is taken, which
 ///   the hash covers;
-/// - `confirmations` (Clique): distinct signers on top, never fewer than a majority;
+/// - `confirmations`: on Clique distinct signers on top, never fewer than a majority; on an unsealed ledger blocks on top,
+///   at least 1, and never left out;
+/// - `reorganisation_limit` (Clique, unsealed): how many trusted blocks a better branch may undo, 64 by default, at most
+///   128. A deeper one stops the ledger until an operator anchors it anew;
 /// - `trusted_for`: seconds after a head's block time in which it may be extended, 14 days by default. A head at genesis
 ///   does not expire: the operator's word is its only age.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,10 +92,11 @@ pub struct Anchor {
     pub(crate) epoch: u64,
     pub(crate) validators: Option<Vec<Address>>,
     pub(crate) confirmations: u32,
+    pub(crate) reorganisation_limit: u64,
     pub(crate) trusted_for: u64,
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "family",
     "consensus",
     "chain_id",
@@ -81,6 +106,7 @@ const KEYS: [&str; 10] = [
     "epoch",
     "validators",
     "confirmations",
+    "reorganisation_limit",
     "trusted_for",
 ];
 
@@ -95,7 +121,8 @@ impl Anchor {
         if family != FAMILY {
             return Err(fault("/family", "\"evm\"", &family));
         }
-        let consensus = object.need("consensus", "\"qbft\", \"ibft2\", \"ibft1\" or \"clique\"", consensus)?;
+        let consensus =
+            object.need("consensus", "\"qbft\", \"ibft2\", \"ibft1\", \"clique\" or \"unsealed\"", consensus)?;
         let height = object.need("height", "a height", number)?;
         let hash = object.need("hash", "0x and 64 hex digits", parsed::<Hash32>)?;
         let genesis = object.may("genesis", "0x and 64 hex digits", parsed::<Hash32>)?;
@@ -111,8 +138,15 @@ impl Anchor {
             .map_err(|error| fault("/genesis", "a genesis hash", &error.to_string()))?;
         let epoch = object.may("epoch", "a number of blocks above 0", positive)?.unwrap_or(DEFAULT_EPOCH);
         let confirmations = object.may("confirmations", "a number of distinct signers", small)?.unwrap_or(0);
-        if consensus.finality() == Finality::BftFinal && confirmations != 0 {
-            return Err(fault("/confirmations", "nothing: such a block is final at once", &confirmations.to_string()));
+        require_confirmations(consensus, confirmations)?;
+        let due = format!("a number of blocks, at most {MAX_REORGANISATION_LIMIT}");
+        let limit = object.may("reorganisation_limit", &due, reorganisation_limit)?;
+        if let Some(limit) = limit.filter(|_| !consensus.reorganises()) {
+            return Err(fault("/reorganisation_limit", "nothing: such a ledger never goes back", &limit.to_string()));
+        }
+        let validators = object.may("validators", "addresses, strictly ascending", validators)?;
+        if consensus == Consensus::Unsealed && validators.is_some() {
+            return Err(fault("/validators", "nothing: nobody seals the blocks of such a ledger", "addresses"));
         }
         if consensus == Consensus::Clique && height % epoch != 0 {
             let expected = format!("genesis or an epoch block (a multiple of {epoch}), where no vote is pending");
@@ -125,8 +159,9 @@ impl Anchor {
             height,
             hash,
             epoch,
-            validators: object.may("validators", "addresses, strictly ascending", validators)?,
+            validators,
             confirmations,
+            reorganisation_limit: limit.unwrap_or(DEFAULT_REORGANISATION_LIMIT),
             trusted_for: object.may("trusted_for", "seconds above 0", positive)?.unwrap_or(DEFAULT_TRUSTED_FOR),
         })
     }
@@ -162,6 +197,20 @@ impl Anchor {
             return Ok(());
         }
         Err(Fault::new(Reason::AnchorHash, self.hash, hash))
+    }
+}
+
+/// A block that is final at once waits for nothing; one that nobody sealed must have something on top.
+fn require_confirmations(consensus: Consensus, confirmations: u32) -> Result<(), ConfigurationFault> {
+    let got = confirmations.to_string();
+    match consensus {
+        Consensus::Bft(_) if confirmations != 0 => {
+            Err(fault("/confirmations", "nothing: such a block is final at once", &got))
+        }
+        Consensus::Unsealed if !(1..=MAX_UNSEALED_CONFIRMATIONS).contains(&confirmations) => {
+            Err(fault("/confirmations", &format!("1 to {MAX_UNSEALED_CONFIRMATIONS} blocks on top"), &got))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -219,12 +268,16 @@ fn small(value: &Value) -> Option<u32> {
     value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| *number <= 1_024)
 }
 
+fn reorganisation_limit(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|number| *number <= MAX_REORGANISATION_LIMIT)
+}
+
 fn parsed<T: std::str::FromStr>(value: &Value) -> Option<T> {
     value.as_str()?.parse().ok()
 }
 
 fn consensus(value: &Value) -> Option<Consensus> {
-    Consensus::ALL.into_iter().find(|kind| value.as_str() == Some(kind.as_str()))
+    Consensus::ALL.into_iter().chain([Consensus::Unsealed]).find(|kind| value.as_str() == Some(kind.as_str()))
 }
 
 fn validators(value: &Value) -> Option<Vec<Address>> {
@@ -274,6 +327,7 @@ mod tests {
             ("hash", Value::Null),
             ("epoch", json!(0)),
             ("confirmations", json!(2)),
+            ("reorganisation_limit", json!(2)),
             ("trusted_for", json!(0)),
             ("validators", json!([])),
             ("validators", json!([Address::new([2; 20]), Address::new([1; 20])])),
@@ -293,6 +347,27 @@ mod tests {
                 "family": "evm", "consensus": kind, "height": 0, "hash": hash(1), "confirmations": 2,
             });
             assert_eq!(Anchor::parse(&anchor).unwrap_err().pointer, "/confirmations");
+        }
+    }
+
+    #[test]
+    fn an_unsealed_ledger_waits_for_a_block_on_top_and_names_nobody() {
+        let unsealed = |key: &str, value: Value| {
+            let mut anchor = json!({
+                "family": "evm", "consensus": "unsealed", "height": 0, "hash": hash(1), "confirmations": 3,
+            });
+            anchor[key] = value;
+            Anchor::parse(&anchor)
+        };
+        assert_eq!(unsealed("chain_id", json!(7)).unwrap().consensus().finality(), Finality::Unsealed);
+        for (key, value) in [
+            ("confirmations", Value::Null),
+            ("confirmations", json!(0)),
+            ("confirmations", json!(65)),
+            ("reorganisation_limit", json!(129)),
+            ("validators", json!([Address::new([2; 20])])),
+        ] {
+            assert_eq!(unsealed(key, value.clone()).unwrap_err().pointer, format!("/{key}"), "{value}");
         }
     }
 

@@ -2,9 +2,8 @@
 //! rival of it. Written as RLP into [`BlockFacts::state`](hufu_adapters_light_client::BlockFacts).
 
 use crate::bloom::Bloom;
-use crate::clique;
 use crate::fault::{Fault, Reason};
-use crate::header::{Header, Link};
+use crate::header::Header;
 use crate::keccak::Hash32;
 use crate::rlp::{self, Item, Reader};
 
@@ -28,12 +27,11 @@ pub struct BlockState {
 /// Who could seal a rival of a trusted block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sealing {
-    /// Nobody: the block is the anchor itself.
-    Anchor,
+    /// Nobody: the block is the anchor itself, or of a kind whose blocks are not sealed by a quorum. There a second branch
+    /// is a reorganisation and no misbehaviour.
+    Nobody,
     /// A quorum of the set with this digest ([`crate::bft::set_digest`]).
     Bft(Hash32),
-    /// Signers by the rules that held on top of the parent, which is this one.
-    Clique(Box<(Link, clique::State)>),
 }
 
 impl BlockState {
@@ -51,7 +49,7 @@ impl BlockState {
     }
 
     /// `RLP[parentHash, stateRoot, transactionsRoot, receiptsRoot, bloom, sealing]`. The filter of a block without logs
-    /// is an empty string; sealing is empty, 32 bytes, or the JSON of the Clique rules.
+    /// is an empty string; sealing is empty or 32 bytes.
     pub fn write(&self) -> Vec<u8> {
         let mut items = Vec::with_capacity(512);
         for root in [&self.parent_hash, &self.state_root, &self.transactions_root, &self.receipts_root] {
@@ -60,10 +58,8 @@ impl BlockState {
         let quiet = self.bloom == Bloom::empty();
         rlp::write_string(if quiet { &[] } else { self.bloom.as_bytes() }, &mut items);
         match &self.sealing {
-            Sealing::Anchor => rlp::write_string(&[], &mut items),
+            Sealing::Nobody => rlp::write_string(&[], &mut items),
             Sealing::Bft(digest) => rlp::write_string(digest.as_bytes(), &mut items),
-            // Structs of numbers and strings always serialise.
-            Sealing::Clique(rules) => rlp::write_string(&serde_json::to_vec(rules).unwrap_or_default(), &mut items),
         }
         let mut out = Vec::with_capacity(items.len() + 4);
         rlp::write_list(&items, &mut out);
@@ -96,29 +92,20 @@ fn read_sealing(item: Item<'_>) -> Result<Sealing, Fault> {
     let fault = |got: String| Fault::new(Reason::BlockState, "who could seal a rival", got);
     let Item::String(bytes) = item else { return Err(fault("a list".to_owned())) };
     if bytes.is_empty() {
-        return Ok(Sealing::Anchor);
+        return Ok(Sealing::Nobody);
     }
-    if let Ok(digest) = <[u8; 32]>::try_from(bytes) {
-        return Ok(Sealing::Bft(Hash32::new(digest)));
-    }
-    serde_json::from_slice(bytes).map(Sealing::Clique).map_err(|error| fault(error.to_string()))
+    let digest = <[u8; 32]>::try_from(bytes).map_err(|_| fault(format!("{} bytes", bytes.len())))?;
+    Ok(Sealing::Bft(Hash32::new(digest)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{CliqueDraft, HeaderDraft, Key, keys};
-    use hufu_adapters_light_client::Budget;
+    use crate::testing::HeaderDraft;
 
     #[test]
     fn what_was_written_is_read_back() {
-        let mut genesis = CliqueDraft::new(&Key::number(1));
-        genesis.header.number = 0;
-        genesis.listed = keys(3).iter().map(Key::address).collect();
-        let block = genesis.block().unwrap();
-        let rules = clique::State::at_anchor(&block, 100, None, &mut Budget::for_update()).unwrap();
-        let link = Link { height: 0, hash: block.hash(), time: 1 };
-        for sealing in [Sealing::Anchor, Sealing::Bft(Hash32::new([3; 32])), Sealing::Clique(Box::new((link, rules)))] {
+        for sealing in [Sealing::Nobody, Sealing::Bft(Hash32::new([3; 32]))] {
             for bloom in [[0; 256], [1; 256]] {
                 let header = Header::parse(&HeaderDraft { bloom, ..HeaderDraft::default() }.encode()).unwrap();
                 let state = BlockState::of(&header, sealing.clone());

@@ -61,6 +61,8 @@ reasons! {
     Height = "height-unexpected",
     /// The header does not follow the trusted one.
     Parent = "parent-hash",
+    /// A branch that leaves what is trusted further back than an anchor allows.
+    TooDeep = "reorganisation-too-deep",
     /// Time does not rise.
     Time = "time-not-rising",
     /// More gas used than allowed.

@@ -1,5 +1,6 @@
 //! Judging headers: from the anchor, one on top of the other, up to those that are settled.
 
+use super::window::Window;
 use super::{DRIFT_SECONDS, EvmLightClient, Head, Judged, Rules, Trusted};
 use crate::address::Address;
 use crate::anchor::Consensus;
@@ -7,6 +8,7 @@ use crate::block_state::{BlockState, Sealing};
 use crate::fault::{Fault, Reason};
 use crate::header::{Header, Link};
 use crate::keccak::Hash32;
+use crate::uint::U256;
 use crate::{bft, clique};
 use hufu_adapters_light_client::outcome::Refusal;
 use hufu_adapters_light_client::{Advance, BlockFacts, Budget, Rejection, Shortfall, Step};
@@ -23,17 +25,22 @@ impl EvmLightClient {
         require_rising(steps)?;
         let wants = self.wants(head);
         let headers_wanted = || Refusal::from(Shortfall::Headers { from: Height::new(wants) });
+        if let Some(advance) = self.branch(head, steps, now, budget)? {
+            return Ok(advance);
+        }
         let known = steps.partition_point(|step| step.height.get() < wants);
         let fresh = steps.get(known..).unwrap_or_default();
         match (fresh.split_first(), &head.trusted) {
             // Only what was known already: an overlapping delivery, and nothing to do.
             (None, Some(_)) if !steps.is_empty() => Ok(Advance { head: head.clone(), blocks: Vec::new() }),
             (Some((first, _)), Some(trusted)) if first.height.get() == wants => {
-                self.follow(trusted.clone(), Vec::new(), fresh, now, budget)
+                self.require_linked(head, trusted, first)?;
+                self.follow(trusted.clone(), head.window.clone(), Vec::new(), fresh, now, budget)
             }
             (Some((first, rest)), None) if first.height.get() == wants => {
                 let (trusted, facts) = self.take_anchor(first, now, budget).map_err(|no| at(no, first.height))?;
-                self.follow(trusted, vec![facts], rest, now, budget)
+                let window = if self.anchor.consensus.reorganises() { Window::at(&trusted) } else { Window::default() };
+                self.follow(trusted, window, vec![facts], rest, now, budget)
             }
             _ => Err(headers_wanted()),
         }
@@ -64,9 +71,13 @@ impl EvmLightClient {
                 let rules = Rules::Clique(clique::State::at_anchor(&block, epoch, named, budget)?);
                 (block.hash(), rules, block.header().clone())
             }
+            Consensus::Unsealed => {
+                self.anchor.require(header.raw_hash()).map_err(Rejection::from)?;
+                (header.raw_hash(), Rules::Unsealed, header)
+            }
         };
         let link = Link { height: step.height.get(), hash, time: time.seconds() };
-        let facts = self.facts(&header, hash, time, Sealing::Anchor);
+        let facts = self.facts(&header, hash, time, Sealing::Nobody);
         Ok((Trusted { link, rules }, facts))
     }
 
@@ -84,6 +95,7 @@ impl EvmLightClient {
     pub(super) fn follow(
         &self,
         base: Trusted,
+        mut window: Window,
         mut blocks: Vec<BlockFacts>,
         steps: &[Step],
         now: Timestamp,
@@ -94,15 +106,18 @@ impl EvmLightClient {
         let settled = match self.settled(&judged) {
             Ok(settled) => settled,
             Err(shortfall) if blocks.is_empty() => return Err(stopped.unwrap_or(shortfall).into()),
-            Err(_) => return Ok(Advance { head: Head { trusted: Some(base) }, blocks }),
+            Err(_) => return Ok(Advance { head: Head { trusted: Some(base), window }, blocks }),
         };
         judged.truncate(settled);
+        if !window.is_empty() {
+            window.extend(&judged, self.anchor.reorganisation_limit);
+        }
         let trusted = judged.last().map_or(base, |last| Trusted { link: last.link, rules: last.rules.clone() });
         blocks.extend(judged.into_iter().map(|judged| judged.facts));
         if let (true, Some(shortfall)) = (blocks.is_empty(), stopped) {
             return Err(shortfall.into());
         }
-        Ok(Advance { head: Head { trusted: Some(trusted) }, blocks })
+        Ok(Advance { head: Head { trusted: Some(trusted), window }, blocks })
     }
 
     /// Judges steps one on top of the other, up to the first gap or the first block that is ahead of the clock.
@@ -142,6 +157,7 @@ impl EvmLightClient {
         header.check_follows(link).map_err(Rejection::from)?;
         let epoch = self.anchor.epoch;
         let (hash, signer, sealing, after, header) = match rules {
+            Rules::Unsealed => (header.raw_hash(), None, Sealing::Nobody, Rules::Unsealed, header),
             Rules::Bft(state) => {
                 let block = self.read_bft(header)?;
                 let after = state.advance(&block, epoch, budget)?;
@@ -151,14 +167,16 @@ impl EvmLightClient {
             Rules::Clique(state) => {
                 let block = clique::Block::read(header).map_err(Rejection::from)?;
                 let (signer, after) = state.advance(&block, epoch, budget)?;
-                let sealing = Sealing::Clique(Box::new((*link, state.clone())));
-                (block.hash(), Some(signer), sealing, Rules::Clique(after), block.header().clone())
+                (block.hash(), Some(signer), Sealing::Nobody, Rules::Clique(after), block.header().clone())
             }
         };
         // Last, so that a forged block of the future is refused rather than waited for.
         let time = require_not_ahead(&header, now)?;
+        // The rules of Clique know two difficulties, one and two.
+        let weight = if signer.is_some() && header.fields().difficulty == U256::from(2u64) { 2 } else { 1 };
         let facts = self.facts(&header, hash, time, sealing);
-        Ok(Judged { link: Link { height: step.height.get(), hash, time: time.seconds() }, rules: after, signer, facts })
+        let link = Link { height: step.height.get(), hash, time: time.seconds() };
+        Ok(Judged { link, rules: after, signer, weight, facts })
     }
 
     /// How many of these blocks, from the first on, are settled.
@@ -169,12 +187,21 @@ impl EvmLightClient {
         let mut shortfall = Shortfall::Headers { from: Height::new(first.link.height) };
         for place in (0..judged.len()).rev() {
             let Some((block, above)) = judged.get(place..).and_then(<[Judged]>::split_first) else { continue };
-            let Rules::Clique(state) = &block.rules else { return Ok(judged.len()) };
-            let on_top: Vec<Address> = above.iter().filter_map(|block| block.signer).collect();
-            match state.require_confirmed(self.asked(), &on_top) {
-                Ok(()) => return Ok(place + 1),
-                Err(few) => shortfall = Shortfall::Confirmations { have: number(few.have), need: number(few.need) },
+            let (have, need) = match &block.rules {
+                Rules::Bft(_) => return Ok(judged.len()),
+                Rules::Unsealed => (above.len(), self.asked()),
+                Rules::Clique(state) => {
+                    let on_top: Vec<Address> = above.iter().filter_map(|block| block.signer).collect();
+                    match state.require_confirmed(self.asked(), &on_top) {
+                        Ok(()) => return Ok(place + 1),
+                        Err(few) => (few.have, few.need),
+                    }
+                }
+            };
+            if have >= need {
+                return Ok(place + 1);
             }
+            shortfall = Shortfall::Confirmations { have: number(have), need: number(need) };
         }
         Err(shortfall)
     }
@@ -184,7 +211,10 @@ impl EvmLightClient {
     pub(super) fn read_bft(&self, header: Header) -> Result<bft::Block, Rejection> {
         match self.anchor.consensus {
             Consensus::Bft(kind) => Ok(kind.read(header)?),
-            Consensus::Clique => Err(Fault::new(Reason::Anchor, "a head of Clique", "a head of a BFT kind").into()),
+            Consensus::Clique | Consensus::Unsealed => {
+                let expected = format!("a head of {}", self.anchor.consensus.as_str());
+                Err(Fault::new(Reason::Anchor, expected, "a head of a BFT kind").into())
+            }
         }
     }
 
@@ -236,7 +266,7 @@ fn require_not_ahead(header: &Header, now: Timestamp) -> Result<Timestamp, Refus
     Ok(time)
 }
 
-fn at(refusal: Refusal, height: Height) -> Refusal {
+pub(super) fn at(refusal: Refusal, height: Height) -> Refusal {
     match refusal {
         Refusal::Reject(rejection) => Refusal::Reject(rejection.at(height)),
         not_yet => not_yet,

@@ -1,18 +1,21 @@
 //! The light client of one EVM ledger: follows headers from the operator's anchor and finds logs in trusted blocks.
 //!
-//! A step is one header in RLP, exactly as it is hashed (a conflicting step of a Clique ledger is a run of headers one
-//! after the other, from the rival block up to those that confirm it). A head is the last *trusted* block with the rules
-//! for the next one; on Clique what lies above it is judged with each update and not kept.
+//! A step is one header in RLP, exactly as it is hashed. A head is the last *trusted* block with the rules for the next
+//! one; on Clique and on unsealed ledgers what lies above it is judged with each update and not kept, and the head holds
+//! beside it what a better branch is judged from ([`window`]).
 //!
 //! Evidence of a block is the RLP list of all its raw receipts. Without evidence a block answers only where its own
 //! filter excludes the selector, or where it has no receipts at all.
 
+mod branch;
 mod find;
 mod judge;
 mod rival;
+mod window;
 
 pub use find::needs_evidence;
 use judge::number;
+use window::Window;
 
 use crate::anchor::Anchor;
 use crate::header::Link;
@@ -33,6 +36,9 @@ pub const DRIFT_SECONDS: u64 = 15;
 pub struct Head {
     /// `None` until the anchor's own header was seen.
     trusted: Option<Trusted>,
+    /// What a branch is judged from, where blocks may be undone.
+    #[serde(default, skip_serializing_if = "Window::is_empty")]
+    window: Window,
 }
 
 /// The last trusted block and what holds on top of it.
@@ -51,6 +57,8 @@ enum Rules {
     #[serde(alias = "qbft")]
     Bft(bft::State),
     Clique(clique::State),
+    /// None but that headers link.
+    Unsealed,
 }
 
 impl Rules {
@@ -58,6 +66,7 @@ impl Rules {
         match self {
             Self::Bft(state) => state.validators(),
             Self::Clique(state) => state.signers(),
+            Self::Unsealed => &[],
         }
     }
 }
@@ -68,6 +77,8 @@ struct Judged {
     rules: Rules,
     /// Whom it confirms the blocks below for: its signer, where blocks are only buried.
     signer: Option<Address>,
+    /// What it counts for where branches are compared: its difficulty on Clique, otherwise one.
+    weight: u64,
     facts: BlockFacts,
 }
 
@@ -104,7 +115,7 @@ impl LightClient for EvmLightClient {
     }
 
     fn anchor(&self) -> Head {
-        Head { trusted: None }
+        Head { trusted: None, window: Window::default() }
     }
 
     fn describe(&self, head: &Head) -> HeadFacts {
@@ -112,7 +123,7 @@ impl LightClient for EvmLightClient {
         let confirmations = match trusted.map(|trusted| &trusted.rules) {
             Some(Rules::Clique(state)) => number(state.confirmations(self.asked())),
             Some(Rules::Bft(_)) => 0,
-            None => self.anchor.confirmations,
+            Some(Rules::Unsealed) | None => self.anchor.confirmations,
         };
         HeadFacts {
             last: trusted.map(|trusted| {
@@ -124,6 +135,13 @@ impl LightClient for EvmLightClient {
             validators: trusted
                 .map(|trusted| trusted.rules.validators().iter().map(Address::to_string).collect())
                 .unwrap_or_default(),
+        }
+    }
+
+    fn firm(&self, head: &Head) -> Option<Height> {
+        match head.window.firm(self.anchor.reorganisation_limit) {
+            Some(firm) => Some(Height::new(firm)),
+            None => head.trusted.as_ref().map(|trusted| Height::new(trusted.link.height)),
         }
     }
 

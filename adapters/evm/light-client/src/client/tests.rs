@@ -10,11 +10,13 @@ use crate::keccak::Hash32;
 use crate::receipt::write_evidence;
 use crate::rlp;
 use crate::selector::LogSelector;
-use crate::testing::{BftDraft, CliqueDraft, HeaderDraft, Key, keys};
+use crate::testing::{BftDraft, Key, keys};
 use crate::trie::ordered_root;
 use hufu_adapters_light_client::{DynLightClient, Erased, Selector, StoredHead, TrustedBlock};
 use hufu_adapters_light_client::{ItemRef, Shortfall};
 use serde_json::json;
+
+mod branches;
 
 const GENESIS_TIME: u64 = 1_700_000_000;
 
@@ -393,81 +395,4 @@ fn two_blocks_sealed_by_one_set_on_one_parent_are_misbehaviour() {
         assert_eq!(conflict(&few), None, "a rival below quorum is only talk");
         assert_eq!(conflict(&elsewhere), None, "another ledger of the same keys");
     }
-}
-
-/// A Clique branch on top of `parent`: one block by each of `signers`, in order.
-fn branch(keys: &[Key], parent: Hash32, from: u64, signers: &[usize], gas: u8) -> Vec<Step> {
-    let mut parent_hash = parent;
-    (from..)
-        .zip(signers)
-        .map(|(number, signer)| {
-            let mut draft = CliqueDraft::new(&keys[*signer]);
-            let in_turn = number % keys.len() as u64 == *signer as u64;
-            draft.header = HeaderDraft {
-                parent_hash,
-                number,
-                difficulty: if in_turn { 2 } else { 1 },
-                timestamp: GENESIS_TIME + number,
-                gas_used: vec![gas],
-                ..HeaderDraft::default()
-            };
-            parent_hash = draft.block().unwrap().hash();
-            step(number, draft.encode())
-        })
-        .collect()
-}
-
-fn clique_ledger() -> (Vec<Key>, Step, Hash32, Erased<EvmLightClient>) {
-    let keys = keys(3);
-    let mut genesis = CliqueDraft::new(&keys[0]);
-    genesis.header.number = 0;
-    genesis.header.timestamp = 0;
-    genesis.listed = keys.iter().map(Key::address).collect();
-    let hash = genesis.block().unwrap().hash();
-    let client = client(json!({ "family": "evm", "consensus": "clique", "height": 0, "hash": hash }));
-    (keys, step(0, genesis.encode()), hash, client)
-}
-
-#[test]
-fn clique_trusts_what_a_majority_built_on_and_lets_the_tail_go() {
-    let (keys, genesis, hash, client) = clique_ledger();
-    let (head, blocks) = go(&client, &client.anchor(), &[genesis]);
-    assert_eq!(blocks.len(), 1);
-    let one = branch(&keys, hash, 1, &[1, 2, 0, 1], 1);
-    assert_eq!(refused(&client, &head, &one[..2]), "confirmations-wanted");
-    let (head, blocks) = go(&client, &head, &one);
-    assert_eq!(blocks.len(), 2, "two distinct signers on top of block 2");
-    assert!(blocks.iter().all(|block| block.finality() == Finality::Probabilistic));
-    // Another branch above the trusted height does no harm.
-    let trusted = clique::Block::read(Header::parse(&one[1].bytes).unwrap()).unwrap().hash();
-    let other = branch(&keys, trusted, 3, &[1, 0, 2, 1], 2);
-    let (_, blocks) = go(&client, &head, &other);
-    assert_eq!(blocks[0].height(), Height::new(3));
-    // One that leaves below it is refused.
-    assert_eq!(refused(&client, &head, &branch(&keys, hash, 3, &[0, 1, 2], 3)), "parent-hash");
-}
-
-#[test]
-fn two_signers_in_turn_do_not_confirm_for_three() {
-    let (keys, genesis, hash, _) = clique_ledger();
-    let strict = client(json!({
-        "family": "evm", "consensus": "clique", "height": 0, "hash": hash, "confirmations": 3,
-    }));
-    let (head, _) = go(&strict, &strict.anchor(), &[genesis]);
-    let alternating = branch(&keys, hash, 1, &[1, 2, 1, 2, 1, 2, 1], 1);
-    assert_eq!(refused(&strict, &head, &alternating), "confirmations-wanted");
-}
-
-#[test]
-fn two_confirmed_branches_are_misbehaviour() {
-    let (keys, genesis, hash, client) = clique_ledger();
-    let (head, _) = go(&client, &client.anchor(), &[genesis]);
-    let (_, blocks) = go(&client, &head, &branch(&keys, hash, 1, &[1, 2, 0], 1));
-    let run = |signers: &[usize], gas| {
-        let bytes = branch(&keys, hash, 1, signers, gas).iter().flat_map(|step| step.bytes.clone()).collect();
-        client.conflict(&blocks[0], &step(1, bytes), &mut Budget::for_update())
-    };
-    assert_eq!(run(&[2, 0, 1], 2).unwrap().height, Height::new(1));
-    assert_eq!(run(&[2, 0], 2), None, "not confirmed: a usual fork");
-    assert_eq!(run(&[1, 2, 0], 1), None, "the same branch");
 }

@@ -126,6 +126,8 @@ impl Walk {
         let candidate = match self.anchor.consensus {
             Consensus::Bft(kind) => kind.read(header).map(Candidate::Bft),
             Consensus::Clique => clique::Block::read(header).map(Candidate::Clique),
+            // The anchor file was refused before; a candidate of this kind does not exist.
+            Consensus::Unsealed => return Err((Some(number), "nobody seals this ledger's blocks".to_owned())),
         };
         Ok((block, candidate.map_err(|fault| (Some(number), body::said(&fault)))?))
     }
