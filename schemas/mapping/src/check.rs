@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::described::{Event, described_events, serves};
 use crate::limits::MAX_VALUE_DEPTH;
 use crate::mapping::Mapping;
 use crate::pointer::{Pointer, child};
-use crate::rule::{Rule, Test};
+use crate::rule::Rule;
 use crate::source::{Origin, Source};
 
 /// How bad a finding is.
@@ -58,7 +59,7 @@ const REQUIRED: [&str; 15] = [
 ];
 
 impl Mapping {
-    /// Checks the mapping against the events its source describes (`source.abi`, where it is a list of events) and
+    /// Checks the mapping against the events its source describes (`abi`, of the source or of each of its `contracts`) and
     /// against the JSON Schema of its target's body, where one is given. Errors come first.
     pub fn check(&self, body_schema: Option<&Value>) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -95,19 +96,24 @@ impl Mapping {
     fn check_events(&self, findings: &mut Vec<Finding>) {
         let Some(events) = described_events(self.source()) else { return };
         for event in &events {
-            if !self.rules.iter().any(|rule| serves(rule, event.name)) {
+            if !self.rules.iter().any(|rule| serves(rule, event)) {
                 findings.push(Finding {
                     severity: Severity::Warning,
                     code: "event-without-rule",
                     rule: None,
                     subject: event.name.to_owned(),
-                    detail: "the source describes this event, and no rule is for it".to_owned(),
+                    detail: match event.contract {
+                        None => "the source describes this event, and no rule is for it".to_owned(),
+                        Some(contract) => {
+                            format!("the source describes this event of {contract}, and no rule is for it")
+                        }
+                    },
                 });
             }
         }
         for (index, rule) in self.rules.iter().enumerate() {
             let mut about = About { rule: index, findings };
-            let served: Vec<_> = events.iter().filter(|event| serves(rule, event.name)).collect();
+            let served: Vec<_> = events.iter().filter(|event| serves(rule, event)).collect();
             if served.is_empty() {
                 about.add(Severity::Error, "unknown-event", "/event", "the source describes no event of this rule");
                 continue;
@@ -133,35 +139,6 @@ impl About<'_> {
             detail: detail.to_owned(),
         });
     }
-}
-
-/// An event as the source describes it.
-struct Event<'s> {
-    name: &'s str,
-    fields: Vec<&'s str>,
-}
-
-fn described_events(source: &Value) -> Option<Vec<Event<'_>>> {
-    let entries = source.get("abi")?.as_array()?;
-    let events: Vec<_> = entries.iter().filter_map(described_event).collect();
-    (!events.is_empty()).then_some(events)
-}
-
-fn described_event(entry: &Value) -> Option<Event<'_>> {
-    if entry.get("type")?.as_str()? != "event" {
-        return None;
-    }
-    let inputs = entry.get("inputs")?.as_array()?;
-    let fields = inputs.iter().filter_map(|input| input.get("name")?.as_str()).filter(|name| !name.is_empty());
-    Some(Event { name: entry.get("name")?.as_str()?, fields: fields.collect() })
-}
-
-/// Whether a rule's conditions let an event of this name through.
-fn serves(rule: &Rule, event: &str) -> bool {
-    rule.when.iter().filter(|condition| condition.path.to_string() == "/event").all(|condition| match &condition.test {
-        Test::OneOf(names) => names.iter().any(|name| name == event),
-        Test::Present(wanted) => *wanted,
-    })
 }
 
 fn unread_fields(rule: &Rule, served: &[&Event<'_>], about: &mut About<'_>) {

@@ -31,6 +31,9 @@
 //!   - {name: not ours, input: {event: Other}, expectNotMatched: true}
 //! ```
 //!
+//! An event's frame can be read and tested like its arguments: `/event` and `/contract` tell apart the events of a source
+//! that reads several.
+//!
 //! A source is one of `path` (JSON Pointer), `const` and `concat` (of paths and constants); then `do`, a list of
 //! operations; then `table`, with `keep` for the code before it. A value is *absent* where the pointer finds nothing,
 //! `null` or an empty text; then `default` is written as it is, `optional: true` leaves the place out, and otherwise it
@@ -70,6 +73,7 @@
 
 mod check;
 mod cover;
+mod described;
 mod embedded;
 mod explain;
 mod fault;

@@ -47,6 +47,8 @@ reasons! {
     ValidatorsUnexpected = "validators-unexpected",
     /// A validator set would be empty or too large.
     ValidatorsCount = "validators-count",
+    /// A contract keeps the validator set, and the header does not list it.
+    ValidatorContract = "validators-in-contract",
     /// The round of a header does not fit.
     Round = "round-too-large",
     /// The block's author is not a validator.
@@ -121,7 +123,7 @@ reasons! {
     BlockState = "block-state-unreadable",
     /// An ABI is malformed or beyond what is supported.
     Abi = "abi-malformed",
-    /// No event of the ABI has this first topic.
+    /// No event of the ABI that is read has these topics.
     UnknownEvent = "event-unknown",
     /// A log has too few or too many topics for its event.
     Topics = "event-topics",
@@ -152,6 +154,13 @@ impl Fault {
     /// A refusal.
     pub fn new(reason: Reason, expected: impl fmt::Display, got: impl fmt::Display) -> Self {
         Self { reason, expected: expected.to_string(), got: got.to_string() }
+    }
+
+    /// The same refusal, saying where.
+    #[must_use]
+    pub fn within(mut self, place: &str) -> Self {
+        self.expected = format!("{} in {place}", self.expected);
+        self
     }
 
     /// The metric label.

@@ -1,8 +1,9 @@
 //! EVM consortium ledgers: what makes their headers final and their logs included.
 //!
 //! In scope: canonical RLP, headers up to Prague, QBFT, IBFT 2.0, legacy IBFT and Clique with votes followed header by
-//! header, receipts tries rebuilt whole, events decoded by a pinned ABI, proofs of single items, accounts and slots
-//! ([`proof`], [`account`], [`get_proof`]: a library that no lane uses as yet). [`EvmFamily`] is the door for the gateway.
+//! header, receipts tries rebuilt whole, events of one or several contracts decoded by pinned ABIs, proofs of single
+//! items, accounts and slots ([`proof`], [`account`], [`get_proof`]: a library that no lane uses as yet). [`EvmFamily`]
+//! is the door for the gateway.
 //!
 //! Out of scope here as yet: skipping headers, validator sets kept by a contract (docs/coverage.md).
 //!
@@ -25,9 +26,11 @@ pub mod header;
 pub mod ibft1;
 pub mod ibft2;
 pub mod keccak;
+pub mod lane_source;
 pub mod proof;
 pub mod qbft;
 pub mod receipt;
+pub mod recover;
 pub mod rlp;
 pub mod seal;
 pub mod selector;
