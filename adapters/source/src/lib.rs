@@ -98,11 +98,36 @@ impl SourceError {
     }
 }
 
+/// How far a source has come that is far behind its nodes. For logs and metrics alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The last height that the reader has taken.
+    pub height: Height,
+    /// The best height that the nodes claim.
+    pub target: Height,
+    /// Blocks a second, lately.
+    pub blocks_per_second: u64,
+    /// Seconds until the target at that pace; `None` while the pace is not known or is zero.
+    pub remaining_seconds: Option<u64>,
+}
+
 /// Reads one ledger. Pull only: the gateway sets the pace.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// Who is asked and how they stand.
     fn describe(&self) -> SourceDescription;
+
+    /// How a back-fill gets on; `None` near the tip, and for sources that do not measure it.
+    fn progress(&self) -> Option<Progress> {
+        None
+    }
+
+    /// Ends when there may be something new, so that a reader at the tip need not wait out its poll. A hint and no more:
+    /// it may come for nothing and it may never come, so it is always raced against a timer.
+    async fn hint(&self) {
+        std::future::pending().await
+    }
 
     /// The best height any healthy node claims.
     async fn tip(&self) -> Result<Height, SourceError>;

@@ -38,6 +38,11 @@ pub struct NodeConfig {
     pub url: Url,
     /// Headers sent with every request, for instance `authorization`.
     pub headers: Vec<(String, Secret)>,
+    /// `ws` or `wss`: where new heads are announced, so that they are asked for at once. A hint only: without it, or
+    /// when it falls silent, polling finds the same. Gets the same headers as `url`.
+    pub ws: Option<Url>,
+    /// Requests a second that the node allows us, each call of a batch counted; `None`: as many as are needed.
+    pub requests_per_second: Option<u32>,
     /// PEM certificates trusted beside those of the machine, for a node under a department's own authority.
     pub authorities: Option<Vec<u8>>,
 }
@@ -50,7 +55,29 @@ impl NodeConfig {
     pub fn new(name: impl Into<String>, url: &str) -> Result<Self, ConfigFault> {
         let name = name.into();
         let url = Url::parse(url).map_err(|fault| ConfigFault::new(&name, "an http or https URL", &fault))?;
-        Ok(Self { name, url, headers: Vec::new(), authorities: None })
+        Ok(Self { name, url, headers: Vec::new(), ws: None, requests_per_second: None, authorities: None })
+    }
+
+    /// Listens to announcements of new heads there.
+    ///
+    /// # Errors
+    /// [`ConfigFault`] if `url` is not one.
+    pub fn with_ws(mut self, url: &str) -> Result<Self, ConfigFault> {
+        self.ws = Some(Url::parse(url).map_err(|fault| ConfigFault::new(&self.name, "a ws or wss URL", &fault))?);
+        Ok(self)
+    }
+
+    fn check(&self) -> Result<(), ConfigFault> {
+        if !matches!(self.url.scheme(), "http" | "https") {
+            return Err(ConfigFault::new(&self.name, "an http or https URL", &self.url.scheme()));
+        }
+        if let Some(ws) = self.ws.as_ref().filter(|ws| !matches!(ws.scheme(), "ws" | "wss")) {
+            return Err(ConfigFault::new(&self.name, "a ws or wss URL", &ws.scheme()));
+        }
+        if self.requests_per_second == Some(0) {
+            return Err(ConfigFault::new(&self.name, "requests_per_second above 0, or none", &0));
+        }
+        Ok(())
     }
 }
 
@@ -76,6 +103,8 @@ pub struct Patience {
     /// The longest pause within one call. A node that asks for more (`Retry-After`) is left alone for as long as it
     /// asks, and others are asked meanwhile.
     pub backoff_most: Duration,
+    /// How long a node rests that says we ask too much and does not say for how long.
+    pub rest: Duration,
     /// How long a node is benched at first; doubles each time, with jitter.
     pub bench: Duration,
     /// The longest bench of a node that contradicts (`forked`, `lying`, `wrong-ledger`) and of one that asks for a
@@ -85,6 +114,12 @@ pub struct Patience {
     pub bench_most_failing: Duration,
     /// After this time a node's genesis and chain id are looked at again: names move to other machines.
     pub recheck: Duration,
+    /// A socket of announcements on which nothing came for so long, an answer to our ping included, is opened anew.
+    pub socket_silence: Duration,
+    /// Pause before a socket is opened again; doubles each time, with jitter, and begins anew once a head came.
+    pub socket_backoff: Duration,
+    /// The longest such pause.
+    pub socket_backoff_most: Duration,
 }
 
 impl Default for Patience {
@@ -96,10 +131,14 @@ impl Default for Patience {
             retries: 2,
             backoff: Duration::from_millis(100),
             backoff_most: Duration::from_secs(2),
+            rest: Duration::from_secs(2),
             bench: Duration::from_secs(5),
             bench_most: Duration::from_secs(600),
             bench_most_failing: Duration::from_secs(30),
             recheck: Duration::from_secs(600),
+            socket_silence: Duration::from_secs(60),
+            socket_backoff: Duration::from_secs(1),
+            socket_backoff_most: Duration::from_secs(60),
         }
     }
 }
@@ -110,6 +149,10 @@ pub struct Limits {
     /// Bytes of one answer. The largest evidence (32 MiB) is 64 MiB in hex; a busy block of 2,000 receipts is about
     /// 4 MiB in JSON.
     pub response_bytes: usize,
+    /// Bytes of all answers that are held at once for one question to one node: two of the largest.
+    pub held_bytes: usize,
+    /// Batches that one node is asked at a time.
+    pub in_flight: usize,
     /// Requests of one batch of headers or single receipts. 64 headers of 2 KiB are 256 KiB in hex.
     pub batch: usize,
     /// Blocks whose receipts one batch asks for.
@@ -122,7 +165,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { response_bytes: 72 << 20, batch: 64, receipts_batch: 8, steps: 1_024, lag: 8 }
+        Self {
+            response_bytes: 72 << 20,
+            held_bytes: 144 << 20,
+            in_flight: 4,
+            batch: 64,
+            receipts_batch: 8,
+            steps: 1_024,
+            lag: 8,
+        }
     }
 }
 
@@ -156,13 +207,16 @@ impl EvmSourceConfig {
             if node.name.is_empty() || self.nodes.iter().take(at).any(|other| other.name == node.name) {
                 return Err(ConfigFault::new("nodes", "a name of its own for each node", &format!("{:?}", node.name)));
             }
-            if !matches!(node.url.scheme(), "http" | "https") {
-                return Err(ConfigFault::new(&node.name, "an http or https URL", &node.url.scheme()));
-            }
+            node.check()?;
         }
         let limits = &self.limits;
-        if limits.batch == 0 || limits.receipts_batch == 0 || limits.steps == 0 || limits.response_bytes == 0 {
-            return Err(ConfigFault::new("limits", "limits above 0", &format!("{limits:?}")));
+        let counts = [limits.batch, limits.receipts_batch, limits.steps, limits.response_bytes, limits.in_flight];
+        if counts.contains(&0) || limits.held_bytes < limits.response_bytes {
+            return Err(ConfigFault::new(
+                "limits",
+                "limits above 0, held_bytes not below response_bytes",
+                &format!("{limits:?}"),
+            ));
         }
         Ok(())
     }
@@ -199,6 +253,8 @@ mod tests {
             vec![node("", "http://a")],
             vec![node("a", "http://a"), node("a", "http://b")],
             vec![node("a", "ftp://a")],
+            vec![node("a", "http://a").with_ws("http://a").unwrap()],
+            vec![NodeConfig { requests_per_second: Some(0), ..node("a", "http://a") }],
         ] {
             assert!(EvmSourceConfig::new(nodes, [0; 32]).check().is_err());
         }

@@ -1,10 +1,11 @@
 //! Reads an EVM ledger over JSON-RPC from several nodes. Trusted for nothing.
 //!
-//! In scope: HTTP with limits on everything a node may do to us (time, bytes, batches), re-encoding JSON answers into
-//! consensus bytes, and telling good nodes from bad ones. Nothing a node says of itself is believed: block hashes are
+//! In scope: HTTP with limits on everything a node may do to us (time, bytes, batches) and on what we do to it (requests
+//! a second, pauses that it asks for), announcements of new heads over WebSocket as a hint to ask, re-encoding JSON
+//! answers into consensus bytes, and telling good nodes from bad ones. Nothing a node says of itself is believed: block hashes are
 //! recomputed, receipts must rebuild the root of the trusted block.
 //!
-//! Out of scope: deciding finality or inclusion (hufu-evm-light-client), subscriptions over WebSocket.
+//! Out of scope: deciding finality or inclusion (hufu-evm-light-client); data over WebSocket, which is never used.
 //!
 //! | module | subject |
 //! |---|---|
@@ -13,7 +14,10 @@
 //! | `blocks` | a block's JSON to a header's bytes, and what a header's hash may be |
 //! | `receipts` | a receipt's JSON to consensus bytes |
 //! | `rpc` | requests, batches, answers: bytes in, bytes out |
-//! | `transport` | one HTTP exchange, bounded in time and bytes |
+//! | `transport` | one HTTP exchange, bounded in time and bytes; the opening of a WebSocket |
+//! | `pace` | requests a second that a node allows |
+//! | `hint` | announcements of new heads, which wake the next question |
+//! | `progress` | how a back-fill gets on |
 //! | `node` | one node: retries, splitting of batches, methods it lacks |
 //! | `standing` | who is benched, why, and until when |
 //! | [`source`] | the [`Source`](hufu_adapters_source::Source) over all nodes |
@@ -24,7 +28,10 @@
 mod blocks;
 pub mod config;
 mod hex_json;
+mod hint;
 mod node;
+mod pace;
+mod progress;
 mod receipts;
 mod rpc;
 mod settings;

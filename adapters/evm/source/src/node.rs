@@ -2,9 +2,10 @@
 //! remembered, answers turned into headers and receipts.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use hufu_evm_light_client::header::Header;
 use hufu_evm_light_client::keccak::Hash32;
 use hufu_evm_light_client::trie::MAX_ITEMS;
@@ -16,16 +17,23 @@ use tokio::time::Instant;
 use crate::blocks::{BlockJson, TransactionsJson, possible_hashes};
 use crate::config::{ConfigFault, Limits, NodeConfig, Patience};
 use crate::hex_json::{Text, Unreadable, clip};
+use crate::hint::Bell;
+use crate::pace::Pace;
 use crate::receipts::ReceiptJson;
 use crate::rpc::{self, Answer, Call, RpcError, Unanswered, quantity};
 use crate::standing::{Bench, jitter};
-use crate::transport::{Transport, Trouble};
+use crate::transport::{Room, Transport, Trouble};
 
 const RAW_HEADER: &str = "debug_getRawHeader";
 const BLOCK: &str = "eth_getBlockByNumber";
 const RAW_RECEIPTS: &str = "debug_getRawReceipts";
 const BLOCK_RECEIPTS: &str = "eth_getBlockReceipts";
 const RECEIPT: &str = "eth_getTransactionReceipt";
+
+/// Full batches that a node must take before it is given twice as large ones again. Twice as many after each refusal, up
+/// to the second number: what was refused is not asked for again at once, and a bad hour is not held against it for long.
+const GROW_AFTER: u32 = 16;
+const GROW_AFTER_MOST: u32 = 256;
 
 /// Why one node did not serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +46,8 @@ pub(crate) enum NodeFault {
     Denied(String),
     #[error("answers badly: expected {expected}, got {got}")]
     Malformed { expected: String, got: String },
+    #[error("answers with more than {0} bytes")]
+    TooLarge(usize),
     #[error("does not keep {0}")]
     Pruned(String),
     #[error("is behind: expected height {wanted}, is at {at}")]
@@ -58,9 +68,12 @@ impl NodeFault {
     /// Under which word it is benched.
     pub(crate) const fn bench(&self) -> Bench {
         match self {
-            Self::Unreachable(_) | Self::Busy { .. } | Self::Denied(_) | Self::Malformed { .. } | Self::Pruned(_) => {
-                Bench::Unreachable
-            }
+            Self::Unreachable(_)
+            | Self::Busy { .. }
+            | Self::Denied(_)
+            | Self::Malformed { .. }
+            | Self::TooLarge(_)
+            | Self::Pruned(_) => Bench::Unreachable,
             Self::Behind { .. } => Bench::Behind,
             Self::Forked(_) => Bench::Forked,
             Self::Lying(_) => Bench::Lying,
@@ -96,6 +109,8 @@ pub(crate) struct Node {
     transport: Transport,
     patience: Patience,
     limits: Limits,
+    pace: Option<Pace>,
+    bell: Arc<Bell>,
     learnt: Mutex<Learnt>,
 }
 
@@ -104,21 +119,78 @@ pub(crate) struct Node {
 struct Learnt {
     /// Methods that it does not offer.
     lacks: BTreeSet<&'static str>,
-    /// Requests of a batch that it takes.
-    batch: usize,
+    batch: BatchSize,
     /// When its genesis was last found to be ours.
     checked: Option<Instant>,
-    tip: Option<(u64, Instant)>,
+    tip: Option<Tip>,
+}
+
+/// A height as it was claimed, when, and how often heads had been announced by then.
+#[derive(Debug, Clone, Copy)]
+struct Tip {
+    height: u64,
+    at: Instant,
+    rung: u64,
+}
+
+/// Requests of a batch that a node takes, as far as we know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct BatchSize {
+    now: usize,
+    most: usize,
+    taken: u32,
+    grow_after: u32,
+}
+
+impl BatchSize {
+    const fn new(most: usize) -> Self {
+        Self { now: most, most, taken: 0, grow_after: GROW_AFTER }
+    }
+
+    /// A batch of so many requests was too much.
+    fn refused(&mut self, requests: usize) {
+        self.taken = 0;
+        let less = (requests / 2).max(1);
+        if less < self.now {
+            self.now = less;
+            self.grow_after = self.grow_after.saturating_mul(2).min(GROW_AFTER_MOST);
+        }
+    }
+
+    /// A batch of so many requests was answered.
+    fn answered(&mut self, requests: usize) {
+        if requests < self.now || self.now >= self.most {
+            return;
+        }
+        self.taken = self.taken.saturating_add(1);
+        if self.taken >= self.grow_after {
+            self.now = self.now.saturating_mul(2).min(self.most);
+            self.taken = 0;
+        }
+        if self.now == self.most {
+            self.grow_after = GROW_AFTER;
+        }
+    }
 }
 
 impl Node {
-    pub(crate) fn new(config: &NodeConfig, patience: &Patience, limits: &Limits) -> Result<Self, ConfigFault> {
-        let learnt = Learnt { lacks: BTreeSet::new(), batch: limits.batch, checked: None, tip: None };
+    pub(crate) fn new(
+        config: &NodeConfig,
+        patience: &Patience,
+        limits: &Limits,
+        bell: Arc<Bell>,
+    ) -> Result<Self, ConfigFault> {
+        let pace = config.requests_per_second.map(Pace::new);
+        let most = pace.as_ref().map_or(limits.batch, |pace| limits.batch.min(pace.batch()));
+        let batch = BatchSize::new(most);
+        let learnt = Learnt { lacks: BTreeSet::new(), batch, checked: None, tip: None };
         Ok(Self {
             name: config.name.clone(),
             transport: Transport::new(config, patience, limits)?,
             patience: patience.clone(),
             limits: *limits,
+            pace,
+            bell,
             learnt: Mutex::new(learnt),
         })
     }
@@ -132,10 +204,11 @@ impl Node {
         self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// After a fault everything that was learnt is learnt anew: the name may lead to another machine by now.
+    /// After a fault what was learnt is learnt anew: the name may lead to another machine by now. The size of batches
+    /// stays, and grows by itself.
     pub(crate) fn forget(&self) {
-        let batch = self.limits.batch;
-        *self.learnt() = Learnt { lacks: BTreeSet::new(), batch, checked: None, tip: None };
+        let mut learnt = self.learnt();
+        *learnt = Learnt { lacks: BTreeSet::new(), batch: learnt.batch, checked: None, tip: None };
     }
 
     /// Makes sure that the node belongs to the ledger whose genesis hashes to `genesis`.
@@ -161,17 +234,20 @@ impl Node {
         Ok(())
     }
 
-    /// The height it claims. Asked anew when the last answer is older than the poll time, unless that answer already
-    /// reaches `wanted`.
+    /// The height it claims. Asked anew when the last answer is older than the poll time or than an announcement of a
+    /// new head, unless that answer already reaches `wanted`.
     pub(crate) async fn tip(&self, wanted: Option<u64>) -> Result<u64, NodeFault> {
-        if let Some((tip, at)) = self.learnt().tip
-            && (at.elapsed() < self.patience.poll || wanted.is_some_and(|wanted| tip >= wanted))
-        {
-            return Ok(tip);
+        // Counted before the question: what is announced meanwhile may be missing from the answer.
+        let rung = self.bell.count();
+        if let Some(tip) = self.learnt().tip {
+            let fresh = tip.rung == rung && tip.at.elapsed() < self.patience.poll;
+            if fresh || wanted.is_some_and(|wanted| tip.height >= wanted) {
+                return Ok(tip.height);
+            }
         }
-        let tip = self.number("eth_blockNumber").await?;
-        self.learnt().tip = Some((tip, Instant::now()));
-        Ok(tip)
+        let height = self.number("eth_blockNumber").await?;
+        self.learnt().tip = Some(Tip { height, at: Instant::now(), rung });
+        Ok(height)
     }
 
     /// The next question for the height is put to the node itself.
@@ -214,7 +290,7 @@ impl Node {
         let call = |height: &u64| Call::new(BLOCK, json!([quantity(*height), false]));
         let calls: Vec<Call> = heights.iter().map(call).collect();
         let answers = self.ask(&calls, self.limits.batch).await?;
-        answers.into_iter().map(|answer| unless_pruned(BLOCK, answer)).collect()
+        answers.into_iter().map(|answer| unless_not_held(BLOCK, answer)).collect()
     }
 
     /// The consensus receipts of these blocks, in order of transactions; `None` where the node has none. Three ways,
@@ -253,7 +329,7 @@ impl Node {
         }
         let mut receipts = Vec::with_capacity(calls.len());
         for answer in self.ask(&calls, self.limits.batch).await? {
-            match unless_pruned(RECEIPT, answer)? {
+            match unless_not_held(RECEIPT, answer)? {
                 Some(raw) => receipts.push(open::<ReceiptJson<'_>>(RECEIPT, &raw)?.to_consensus()?),
                 None => return Ok(None),
             }
@@ -284,14 +360,30 @@ impl Node {
         Ok(told.into_iter().map(|answer| answer.ok().flatten()).collect())
     }
 
-    /// Answers to all calls, in batches of at most `most`.
+    /// Answers to all calls, in batches of at most `most`, several at a time. Where that is too much, in turn.
     async fn ask(&self, calls: &[Call], most: usize) -> Result<Vec<Answer>, NodeFault> {
+        let most = most.min(self.learnt().batch.now).max(1);
+        if calls.len() > most && self.limits.in_flight > 1 {
+            let room = Room::new(self.limits.held_bytes);
+            let parts: Vec<_> = calls.chunks(most).map(|part| self.exchange(part, &room)).collect();
+            let told: Result<Vec<Vec<Answer>>, Failed> =
+                stream::iter(parts).buffered(self.limits.in_flight).try_collect().await;
+            match told {
+                Ok(told) => return Ok(told.into_iter().flatten().collect()),
+                Err(Failed::Node(fault)) => return Err(fault),
+                Err(Failed::TooMuch(fault)) => tracing::debug!(node = self.name, %fault, "batches are asked in turn"),
+            }
+        }
+        self.ask_in_turn(calls, most).await
+    }
+
+    async fn ask_in_turn(&self, calls: &[Call], mut most: usize) -> Result<Vec<Answer>, NodeFault> {
+        let room = Room::new(self.limits.held_bytes);
         let mut answers = Vec::with_capacity(calls.len());
-        let mut most = most.min(self.learnt().batch).max(1);
         let mut rest = calls;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(most));
-            match self.exchange(now).await {
+            match self.exchange(now, &room).await {
                 Ok(told) => {
                     answers.extend(told);
                     rest = later;
@@ -303,29 +395,53 @@ impl Node {
         Ok(answers)
     }
 
-    async fn exchange(&self, calls: &[Call]) -> Result<Vec<Answer>, Failed> {
-        let body = self.post(&rpc::write(calls)).await?;
-        rpc::read(&body, calls.len()).map_err(|fault| match fault {
-            Unanswered::Refused(error) => {
+    async fn exchange(&self, calls: &[Call], room: &Room) -> Result<Vec<Answer>, Failed> {
+        let body = self.post(&rpc::write(calls), calls.len(), room).await?;
+        let told = match rpc::read(&body, calls.len()) {
+            Ok(told) => told,
+            Err(Unanswered::Refused(error)) if error.is_limit() => return Err(self.limited(&error, calls.len())),
+            Err(Unanswered::Refused(error)) => {
                 // It will say so again: smaller batches from now on.
-                self.learnt().batch = (calls.len() / 2).max(1);
-                Failed::TooMuch(NodeFault::malformed("an answer to a batch", error_text(&error)))
+                self.learnt().batch.refused(calls.len());
+                return Err(Failed::TooMuch(NodeFault::malformed("an answer to a batch", error_text(&error))));
             }
-            Unanswered::Malformed { expected, got } => Failed::Node(NodeFault::Malformed { expected, got }),
-        })
+            Err(Unanswered::Malformed { expected, got }) => {
+                return Err(Failed::Node(NodeFault::Malformed { expected, got }));
+            }
+        };
+        if let Some(Err(error)) = told.iter().find(|answer| answer.as_ref().is_err_and(RpcError::is_limit)) {
+            return Err(self.limited(error, calls.len()));
+        }
+        self.learnt().batch.answered(calls.len());
+        Ok(told)
+    }
+
+    /// We ask too much: smaller batches from now on, and none for a while.
+    fn limited(&self, error: &RpcError, requests: usize) -> Failed {
+        self.learnt().batch.refused(requests);
+        let wait = error.wait.unwrap_or(self.patience.rest);
+        Failed::Node(NodeFault::Busy { detail: error_text(error), wait })
     }
 
     /// Repeats an exchange that failed in a way that passes.
-    async fn post(&self, body: &str) -> Result<Vec<u8>, Failed> {
+    async fn post(&self, body: &str, requests: usize, room: &Room) -> Result<Vec<u8>, Failed> {
         let mut pause = self.patience.backoff;
         let mut left = self.patience.retries;
         loop {
-            let (detail, wait) = match self.transport.post(body.to_owned()).await {
+            if let Some(pace) = &self.pace {
+                tokio::time::sleep(pace.take(requests, Instant::now())).await;
+            }
+            let (detail, wait) = match self.transport.post(body.to_owned(), room).await {
                 Ok(body) => return Ok(body),
                 Err(Trouble::Passing { detail, wait }) => (detail, wait),
+                Err(Trouble::TooOften { detail, wait }) => {
+                    self.learnt().batch.refused(requests);
+                    (detail, Some(wait.unwrap_or(self.patience.rest)))
+                }
                 Err(trouble) => return Err(lasting(trouble)),
             };
-            if let Some(wait) = wait.filter(|wait| *wait > self.patience.backoff_most) {
+            // A short pause is made here; for a longer one, or when it says so again, others are asked meanwhile.
+            if let Some(wait) = wait.filter(|wait| *wait > self.patience.backoff_most || left == 0) {
                 return Err(Failed::Node(NodeFault::Busy { detail, wait }));
             }
             if left == 0 {
@@ -341,11 +457,13 @@ impl Node {
 /// What repeating the same does not mend.
 fn lasting(trouble: Trouble) -> Failed {
     match trouble {
-        Trouble::Passing { detail, .. } => Failed::Node(NodeFault::Unreachable(detail)),
+        Trouble::Passing { detail, .. } | Trouble::TooOften { detail, .. } => {
+            Failed::Node(NodeFault::Unreachable(detail))
+        }
         Trouble::Timeout(time) => Failed::Node(NodeFault::Unreachable(format!("no whole answer in {time:?}"))),
         Trouble::Denied(detail) => Failed::Node(NodeFault::Denied(detail)),
         Trouble::Status(code) => Failed::TooMuch(NodeFault::malformed("status 200", format!("status {code}"))),
-        Trouble::Oversize(most) => Failed::TooMuch(NodeFault::malformed(format!("at most {most} bytes"), "more")),
+        Trouble::Oversize(most) => Failed::TooMuch(NodeFault::TooLarge(most)),
     }
 }
 
@@ -362,10 +480,10 @@ fn refused(method: &str, error: &RpcError) -> NodeFault {
 }
 
 /// A result, nothing, or the fault. What a node has pruned it does not have.
-fn unless_pruned(method: &str, answer: Answer) -> Result<Option<Box<RawValue>>, NodeFault> {
+fn unless_not_held(method: &str, answer: Answer) -> Result<Option<Box<RawValue>>, NodeFault> {
     match answer {
         Ok(result) => Ok(result),
-        Err(error) if error.is_pruned() => Ok(None),
+        Err(error) if error.is_not_held() => Ok(None),
         Err(error) => Err(refused(method, &error)),
     }
 }
@@ -392,4 +510,45 @@ fn raw_receipts(raw: &RawValue) -> Result<Vec<Vec<u8>>, NodeFault> {
 fn json_receipts(raw: &RawValue) -> Result<Vec<Vec<u8>>, NodeFault> {
     let receipts: Vec<ReceiptJson<'_>> = open(BLOCK_RECEIPTS, raw)?;
     Ok(receipts.iter().map(ReceiptJson::to_consensus).collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_halve_when_refused_and_grow_again_ever_more_slowly() {
+        let mut size = BatchSize::new(64);
+        size.refused(64);
+        assert_eq!(size.now, 32);
+        size.refused(32);
+        assert_eq!(size.now, 16);
+        let grown = |size: &mut BatchSize| {
+            let full = size.now;
+            (1..=10_000).find(|_| {
+                size.answered(full);
+                size.now > full
+            })
+        };
+        assert_eq!(grown(&mut size), Some(GROW_AFTER * 4));
+        assert_eq!(size.now, 32);
+        for requests in [32, 32, 16, 8, 4, 2, 1, 1] {
+            size.refused(requests);
+        }
+        assert_eq!((size.now, size.grow_after), (1, GROW_AFTER_MOST));
+        assert!((0..7).all(|_| size.now == 64 || grown(&mut size).is_some()));
+        assert_eq!(size, BatchSize::new(64));
+    }
+
+    #[test]
+    fn small_batches_say_nothing_of_large_ones() {
+        let mut size = BatchSize::new(64);
+        size.refused(64);
+        (0..1_000).for_each(|_| size.answered(31));
+        assert_eq!(size.now, 32);
+        (0..1_000).for_each(|_| size.answered(32));
+        assert_eq!(size.now, 64);
+        size.refused(8);
+        assert_eq!(size.now, 4, "a smaller one that was refused counts");
+    }
 }

@@ -1,5 +1,7 @@
 //! JSON-RPC 2.0: requests to bytes, answers from bytes. An answer's results stay text until somebody knows their type.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -46,7 +48,22 @@ pub(crate) fn write(calls: &[Call]) -> String {
 pub(crate) struct RpcError {
     pub(crate) code: i64,
     pub(crate) message: String,
+    /// How long the node asks us to wait, in the form of Infura (`data.rate.backoff_seconds`).
+    pub(crate) wait: Option<Duration>,
 }
+
+/// What nodes say of a block or state that they do not hold: go-ethereum and its descendants, Besu, Erigon, Nethermind.
+/// Whether it is gone or has not come yet, the height decides.
+const NOT_HELD: [&str; 8] = [
+    "missing trie node",
+    "header not found",
+    "block not found",
+    "unknown block",
+    "pruned",
+    "history unavailable",
+    "historical state",
+    "history has been removed",
+];
 
 impl RpcError {
     /// Whether the node does not offer the method at all: "method not found" of JSON-RPC 2.0, "method not supported" of
@@ -55,9 +72,16 @@ impl RpcError {
         matches!(self.code, -32601 | -32004 | -32604)
     }
 
-    /// "Pruned history unavailable", EIP-4444 nodes.
-    pub(crate) fn is_pruned(&self) -> bool {
-        self.code == 4444
+    /// Whether the node does not hold what was asked for: "pruned history unavailable" of EIP-4444 nodes by its code,
+    /// others by their words alone.
+    pub(crate) fn is_not_held(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        self.code == 4444 || NOT_HELD.iter().any(|words| message.contains(words))
+    }
+
+    /// Whether we ask too much: "limit exceeded" of EIP-1474, and the HTTP status that some put in its place.
+    pub(crate) fn is_limit(&self) -> bool {
+        matches!(self.code, -32005 | 429)
     }
 }
 
@@ -78,15 +102,28 @@ struct Envelope<'a> {
     id: Option<u64>,
     #[serde(borrow)]
     result: Option<&'a RawValue>,
-    error: Option<ErrorJson>,
+    #[serde(borrow)]
+    error: Option<ErrorJson<'a>>,
 }
 
 #[derive(Deserialize)]
-struct ErrorJson {
+struct ErrorJson<'a> {
     #[serde(default)]
     code: i64,
     #[serde(default)]
     message: String,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct DataJson {
+    rate: RateJson,
+}
+
+#[derive(Deserialize)]
+struct RateJson {
+    backoff_seconds: f64,
 }
 
 impl Envelope<'_> {
@@ -98,9 +135,11 @@ impl Envelope<'_> {
     }
 }
 
-impl From<ErrorJson> for RpcError {
-    fn from(error: ErrorJson) -> Self {
-        Self { code: error.code, message: clip(&error.message) }
+impl From<ErrorJson<'_>> for RpcError {
+    fn from(error: ErrorJson<'_>) -> Self {
+        let data = error.data.and_then(|data| serde_json::from_str::<DataJson>(data.get()).ok());
+        let wait = data.and_then(|data| Duration::try_from_secs_f64(data.rate.backoff_seconds).ok());
+        Self { code: error.code, message: clip(&error.message), wait }
     }
 }
 
@@ -171,6 +210,41 @@ mod tests {
         assert!(answers[0].as_ref().unwrap_err().is_missing_method());
         let body = br#"{"id":null,"error":{"code":-32600,"message":"batches are off"}}"#;
         assert!(matches!(read(body, 2), Err(Unanswered::Refused(error)) if error.code == -32600));
+    }
+
+    #[test]
+    fn a_limit_and_the_pause_that_goes_with_it() {
+        let error = |text: &str| read(text.as_bytes(), 1).unwrap().pop().unwrap().unwrap_err();
+        let told = error(r#"{"id":0,"error":{"code":-32005,"message":"x","data":{"rate":{"backoff_seconds":30.5}}}}"#);
+        assert_eq!((told.is_limit(), told.wait), (true, Some(Duration::from_millis(30_500))));
+        for data in [
+            "null",
+            "7",
+            r#"{"rate":{}}"#,
+            r#"{"rate":{"backoff_seconds":-1}}"#,
+            r#"{"rate":{"backoff_seconds":1e300}}"#,
+        ] {
+            let told = error(&format!(r#"{{"id":0,"error":{{"code":429,"message":"x","data":{data}}}}}"#));
+            assert_eq!((told.is_limit(), told.wait), (true, None), "{data}");
+        }
+        assert!(!error(r#"{"id":0,"error":{"code":-32000,"message":"x"}}"#).is_limit());
+    }
+
+    #[test]
+    fn the_words_of_nodes_that_keep_no_history() {
+        let says = |code, message: &str| RpcError { code, message: message.to_owned(), wait: None }.is_not_held();
+        assert!(says(4444, "pruned history unavailable"));
+        for words in [
+            "missing trie node 0d…e1 (path )",
+            "header not found",
+            "History pruned",
+            "Unknown block",
+            "required historical state unavailable (reexec=128)",
+            "block not found: 0x10",
+        ] {
+            assert!(says(-32000, words), "{words}");
+        }
+        assert!(!says(-32000, "execution reverted") && !says(-32601, "the method does not exist"));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! source = { family = "evm", nodes = [{ name = "a", url = "http://127.0.0.1:8545" }], poll_milliseconds = 250 }
 //! ```
 //!
+//! A node may carry `headers`, `ws` (where it announces new heads) and `requests_per_second` (what its operator allows).
+//!
 //! Which ledger the nodes must be on does not stand there: it comes from the operator's anchor.
 
 use std::time::Duration;
@@ -30,6 +32,8 @@ struct Node {
     url: String,
     #[serde(default)]
     headers: std::collections::BTreeMap<String, String>,
+    ws: Option<String>,
+    requests_per_second: Option<u32>,
 }
 
 /// A poll more often than this only loads the node.
@@ -42,7 +46,7 @@ impl EvmSourceConfig {
     /// What is unknown, missing or cannot work.
     pub fn from_json(settings: &Value, anchor: &Value) -> Result<Self, ConfigFault> {
         let settings: Settings = serde_json::from_value(settings.clone())
-            .map_err(|fault| ConfigFault::new("source", "family, nodes = [{name, url}], poll_milliseconds", &fault))?;
+            .map_err(|fault| ConfigFault::new("source", "family, nodes = [{name, url, ws, headers, requests_per_second}], poll_milliseconds, request_milliseconds", &fault))?;
         let nodes = settings.nodes.into_iter().map(node).collect::<Result<Vec<_>, _>>()?;
         let mut config = Self::new(nodes, genesis(anchor)?);
         config.chain_id = anchor.get("chain_id").and_then(Value::as_u64);
@@ -59,6 +63,10 @@ impl EvmSourceConfig {
 
 fn node(node: Node) -> Result<NodeConfig, ConfigFault> {
     let mut config = NodeConfig::new(node.name, &node.url)?;
+    if let Some(ws) = node.ws {
+        config = config.with_ws(&ws)?;
+    }
+    config.requests_per_second = node.requests_per_second;
     config.headers = node.headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
     Ok(config)
 }
@@ -84,19 +92,24 @@ mod tests {
     #[test]
     fn settings_of_an_operator() {
         let settings = json!({
-            "family": "evm", "nodes": [{"name": "a", "url": "http://127.0.0.1:8545", "headers": {"authorization": "x"}}],
+            "family": "evm", "nodes": [{"name": "a", "url": "http://127.0.0.1:8545", "headers": {"authorization": "x"},
+                "ws": "ws://127.0.0.1:8546", "requests_per_second": 25}],
             "poll_milliseconds": 100,
         });
         let config = EvmSourceConfig::from_json(&settings, &anchor()).unwrap();
         assert_eq!((config.genesis, config.chain_id), ([0xab; 32], Some(7)));
         assert_eq!(config.patience.poll, Duration::from_millis(100));
-        assert_eq!(config.nodes.first().map(|node| node.headers.len()), Some(1));
+        let node = config.nodes.first().unwrap();
+        assert_eq!((node.headers.len(), node.requests_per_second), (1, Some(25)));
+        assert_eq!(node.ws.as_ref().map(url::Url::as_str), Some("ws://127.0.0.1:8546/"));
     }
 
     #[test]
     fn a_typo_an_empty_list_and_an_anchor_without_genesis_are_refused() {
         for settings in [
             json!({"family": "evm", "nodes": [{"name": "a", "url": "http://a", "ulr": "x"}]}),
+            json!({"family": "evm", "nodes": [{"name": "a", "url": "http://a", "ws": "http://a"}]}),
+            json!({"family": "evm", "nodes": [{"name": "a", "url": "http://a", "requests_per_second": 0}]}),
             json!({"family": "evm", "nodes": []}),
             json!({"family": "evm"}),
         ] {

@@ -3,25 +3,28 @@
 //! One node is asked at a time, and the one that served last is asked first: a ledger read from one place is read in
 //! one version. What a node says is checked against itself (links, roots) and against blocks that the light client has
 //! trusted meanwhile; a node that contradicts is benched for a growing time and the next one is asked. Nothing here
-//! decides what is true.
+//! decides what is true, and least of all an announcement of a new head (`hint.rs`): it only makes us ask.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use hufu_adapters_light_client::{Selector, Step, TrustedBlock};
-use hufu_adapters_source::{BlockEvidence, NodeStatus, Source, SourceDescription, SourceError};
+use hufu_adapters_source::{BlockEvidence, NodeStatus, Progress, Source, SourceDescription, SourceError};
 use hufu_evm_light_client::anchor::FAMILY;
 use hufu_evm_light_client::block_state::BlockState;
 use hufu_evm_light_client::receipt::{open_evidence, write_evidence};
 use hufu_evm_light_client::{Hash32, Header, needs_evidence};
 use hufu_schemas_core::Height;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::blocks::possible_hashes;
 use crate::config::{ConfigFault, EvmSourceConfig};
+use crate::hint::{self, Bell, Socket};
 use crate::node::{Node, NodeFault};
+use crate::progress::Meter;
 use crate::standing::{Bench, Standing, jitter};
 
 /// Hashes of trusted blocks that are remembered to tell forked nodes; the lowest are forgotten first.
@@ -33,6 +36,10 @@ pub struct EvmSource {
     config: EvmSourceConfig,
     nodes: Vec<Node>,
     view: Mutex<View>,
+    sockets: Vec<Arc<Socket>>,
+    bell: Arc<Bell>,
+    /// The tasks behind the sockets, from the first question on: before it there may be no runtime.
+    listening: OnceLock<JoinSet<()>>,
 }
 
 /// What changes.
@@ -43,6 +50,7 @@ struct View {
     served: Option<usize>,
     /// Blocks that the light client trusts, as the gateway showed them to us.
     trusted: BTreeMap<u64, Hash32>,
+    meter: Meter,
 }
 
 impl EvmSource {
@@ -53,11 +61,19 @@ impl EvmSource {
     /// installed a TLS provider.
     pub fn new(config: EvmSourceConfig) -> Result<Self, ConfigFault> {
         config.check()?;
-        let nodes = config.nodes.iter().map(|node| Node::new(node, &config.patience, &config.limits));
-        let nodes: Vec<Node> = nodes.collect::<Result<_, _>>()?;
+        let bell = Arc::<Bell>::default();
+        let (mut nodes, mut sockets) = (Vec::with_capacity(config.nodes.len()), Vec::new());
+        for node in &config.nodes {
+            nodes.push(Node::new(node, &config.patience, &config.limits, Arc::clone(&bell))?);
+            sockets.extend(Socket::of(node, &config.patience)?.map(Arc::new));
+        }
         let standings = vec![Standing::default(); nodes.len()];
-        let view = Mutex::new(View { standings, served: None, trusted: BTreeMap::new() });
-        Ok(Self { config, nodes, view })
+        let view = View { standings, served: None, trusted: BTreeMap::new(), meter: Meter::default() };
+        Ok(Self { config, nodes, view: Mutex::new(view), sockets, bell, listening: OnceLock::new() })
+    }
+
+    fn listen(&self) {
+        self.listening.get_or_init(|| hint::listen(&self.sockets, &self.bell));
     }
 
     fn view(&self) -> MutexGuard<'_, View> {
@@ -125,6 +141,11 @@ impl EvmSource {
             Some((at, NodeFault::Malformed { expected, got })) => {
                 SourceError::Malformed { node: name(at), expected, got }
             }
+            Some((at, NodeFault::TooLarge(most))) => SourceError::Malformed {
+                node: name(at),
+                expected: format!("at most {most} bytes"),
+                got: "more".to_owned(),
+            },
             _ => {
                 let nodes: Vec<&str> = self.nodes.iter().map(Node::name).collect();
                 SourceError::Unavailable { nodes: nodes.join(", "), detail: told.join("; ") }
@@ -186,6 +207,7 @@ impl EvmSource {
         if tip < from {
             return Ok(Vec::new());
         }
+        self.measure(from.saturating_sub(1), tip);
         let heights: Vec<u64> = (from..=last.min(tip)).collect();
         let mut headers = self.known_headers(node, &heights).await?;
         if broken_link(&headers).is_some() {
@@ -199,6 +221,14 @@ impl EvmSource {
         Ok(headers.into_iter().map(step_of).collect())
     }
 
+    /// Notes how far the reader has come, and says so now and then.
+    fn measure(&self, height: u64, target: u64) {
+        let news = self.view().meter.at(height, target, Instant::now());
+        if let Some(news) = news {
+            news.tell();
+        }
+    }
+
     /// The headers up to the first that the node does not have.
     async fn known_headers(&self, node: &Node, heights: &[u64]) -> Result<Vec<Header>, NodeFault> {
         let found: Vec<Header> = node.headers(heights).await?.into_iter().map_while(|header| header).collect();
@@ -207,14 +237,22 @@ impl EvmSource {
         Err(self.absent(node, *from, "header").await)
     }
 
-    /// What it means that a node has nothing for this height: it is not that far, or it no longer is.
+    /// What it means that a node has nothing for this height: it is not that far, it no longer is, or it boasts.
     async fn absent(&self, node: &Node, height: u64, what: &str) -> NodeFault {
-        match node.tip(None).await {
+        let tip = match node.tip(None).await {
+            Ok(tip) => tip,
+            Err(fault) => return fault,
+        };
+        // Nodes prune from below: what lies a little above a block seen lately, and a little below what the node claims,
+        // has not come yet.
+        let near = tip.saturating_sub(height) <= self.config.limits.lag;
+        if tip < height || (near && self.lately(height)) {
+            return NodeFault::Behind { wanted: height, at: tip.min(height.saturating_sub(1)) };
+        }
+        match node.headers(&[tip]).await.map(|mut headers| headers.pop().flatten()) {
+            Ok(Some(_)) => NodeFault::Pruned(format!("the {what} of block {height}, though it is at height {tip}")),
+            Ok(None) => NodeFault::Lying(format!("claims height {tip} and does not show it")),
             Err(fault) => fault,
-            Ok(tip) if tip < height => NodeFault::Behind { wanted: height, at: tip },
-            // Nodes prune from below: what lies above a block seen lately has not come yet, whatever the node claims.
-            Ok(_) if self.lately(height) => NodeFault::Behind { wanted: height, at: height.saturating_sub(1) },
-            Ok(_) => NodeFault::Pruned(format!("the {what} of block {height}")),
         }
     }
 
@@ -253,21 +291,35 @@ impl EvmSource {
     /// Evidence of these blocks from one node, as far as it goes; with what stopped it.
     async fn evidence_from(&self, node: &Node, at: usize, wanted: &mut [Wanted]) -> Result<(), NodeFault> {
         self.claim(at, node, wanted.iter().map(|block| block.height).max()).await?;
-        for part in wanted.chunks_mut(self.config.limits.receipts_batch) {
-            let mut open: Vec<&mut Wanted> = part.iter_mut().filter(|block| block.evidence.is_none()).collect();
-            let heights: Vec<u64> = open.iter().map(|block| block.height).collect();
-            let receipts = node.receipts(&heights).await?;
-            for (block, receipts) in open.iter_mut().zip(receipts) {
-                let Some(receipts) = receipts else {
-                    node.forget_tip();
-                    return Err(self.absent(node, block.height, "receipts").await);
-                };
-                let evidence = write_evidence(&receipts);
-                if let Err(fault) = open_evidence(&evidence, block.receipts_root) {
-                    return Err(forked_or_lying(node, block, fault.to_string()).await);
+        let limits = &self.config.limits;
+        for part in wanted.chunks_mut(limits.receipts_batch.saturating_mul(limits.in_flight)) {
+            match self.evidence_of(node, part).await {
+                // Together they were too much: a block at a time.
+                Err(NodeFault::TooLarge(_)) if part.len() > 1 => {
+                    for block in part {
+                        self.evidence_of(node, std::slice::from_mut(block)).await?;
+                    }
                 }
-                block.evidence = Some(evidence);
+                told => told?,
             }
+        }
+        Ok(())
+    }
+
+    async fn evidence_of(&self, node: &Node, wanted: &mut [Wanted]) -> Result<(), NodeFault> {
+        let mut open: Vec<&mut Wanted> = wanted.iter_mut().filter(|block| block.evidence.is_none()).collect();
+        let heights: Vec<u64> = open.iter().map(|block| block.height).collect();
+        let receipts = node.receipts(&heights).await?;
+        for (block, receipts) in open.iter_mut().zip(receipts) {
+            let Some(receipts) = receipts else {
+                node.forget_tip();
+                return Err(self.absent(node, block.height, "receipts").await);
+            };
+            let evidence = write_evidence(&receipts);
+            if let Err(fault) = open_evidence(&evidence, block.receipts_root) {
+                return Err(forked_or_lying(node, block, fault.to_string()).await);
+            }
+            block.evidence = Some(evidence);
         }
         Ok(())
     }
@@ -364,7 +416,7 @@ const fn urgency(fault: &NodeFault) -> u8 {
     match fault {
         NodeFault::Unreachable(_) | NodeFault::Busy { .. } => 0,
         NodeFault::Denied(_) => 1,
-        NodeFault::Malformed { .. } => 2,
+        NodeFault::Malformed { .. } | NodeFault::TooLarge(_) => 2,
         NodeFault::Pruned(_) => 3,
         NodeFault::Behind { .. } => 4,
         NodeFault::Forked(_) | NodeFault::Lying(_) | NodeFault::WrongLedger(_) => 5,
@@ -387,7 +439,17 @@ impl Source for EvmSource {
         }
     }
 
+    fn progress(&self) -> Option<Progress> {
+        self.view().meter.progress()
+    }
+
+    async fn hint(&self) {
+        self.listen();
+        self.bell.heard().await;
+    }
+
     async fn tip(&self) -> Result<Height, SourceError> {
+        self.listen();
         let asked = self.in_turn();
         let answers = join_all(asked.iter().map(|(at, node)| self.claim(*at, node, None))).await;
         let mut claims = Vec::with_capacity(answers.len());
@@ -405,6 +467,7 @@ impl Source for EvmSource {
     }
 
     async fn steps(&self, from: Height, limit: usize) -> Result<Vec<Step>, SourceError> {
+        self.listen();
         let limit = limit.min(self.config.limits.steps);
         if limit == 0 {
             return Ok(Vec::new());

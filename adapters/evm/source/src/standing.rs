@@ -63,13 +63,18 @@ impl Standing {
     /// count. `jitter` is within 0.5 to 1, so that nodes that failed together are not asked together.
     pub(crate) fn bench(&mut self, fault: NodeFault, now: Instant, patience: &Patience, jitter: f64) {
         let why = fault.bench();
+        if let Some(wait) = fault.asks_to_wait() {
+            // It said how long, and meant no harm: neither longer nor shorter, and no strike.
+            let until = now + wait.min(patience.bench_most);
+            self.benched = Some(Benched { why, until, fault });
+            return;
+        }
         let most = why.most(patience);
         let quiet = self.benched.as_ref().is_some_and(|last| now.saturating_duration_since(last.until) > most);
         self.strikes = if quiet { 0 } else { self.strikes };
         let doubled = patience.bench.saturating_mul(1 << self.strikes.min(16)).min(most).mul_f64(jitter);
-        let asked_for = fault.asks_to_wait().unwrap_or_default().min(patience.bench_most);
         self.strikes = self.strikes.saturating_add(1);
-        self.benched = Some(Benched { why, until: now + doubled.max(asked_for), fault });
+        self.benched = Some(Benched { why, until: now + doubled, fault });
     }
 
     /// Why it is not asked now.
@@ -139,9 +144,14 @@ mod tests {
         let mut standing = Standing::default();
         let now = Instant::now();
         let wait = Duration::from_secs(60);
-        standing.bench(NodeFault::Busy { detail: String::new(), wait }, now, &patience, 0.5);
+        let busy = |wait| NodeFault::Busy { detail: String::new(), wait };
+        standing.bench(busy(wait), now, &patience, 0.5);
         assert_eq!(standing.benched(now + wait / 2), Some(Bench::Unreachable));
         assert_eq!(standing.benched(now + wait), None);
+        standing.bench(busy(Duration::from_secs(86_400)), now, &patience, 0.5);
+        assert_eq!(standing.benched(now + patience.bench_most), None, "no longer than the longest bench");
+        standing.bench(busy(Duration::from_millis(10)), now, &patience, 0.5);
+        assert_eq!(standing.benched(now + Duration::from_millis(10)), None, "no longer than it asked for");
     }
 
     #[test]

@@ -1,11 +1,17 @@
-//! One HTTP exchange with one node, bounded in time and bytes.
+//! One HTTP exchange with one node, bounded in time and bytes; and the opening of its WebSocket.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    CONNECTION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Response, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Response, StatusCode, Upgraded};
 use rustls::crypto::CryptoProvider;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use url::Url;
 
 use crate::config::{ConfigFault, Limits, NodeConfig, Patience};
@@ -13,8 +19,10 @@ use crate::config::{ConfigFault, Limits, NodeConfig, Patience};
 /// An exchange that gave no body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// It may pass: refused connection, 5xx, 429. `wait` is what the node asks for.
+    /// It may pass: refused connection, 5xx. `wait` is what the node asks for.
     Passing { detail: String, wait: Option<Duration> },
+    /// 429: we ask too much. `wait` is what the node asks for.
+    TooOften { detail: String, wait: Option<Duration> },
     /// The time was spent; trying the same again would spend it again.
     Timeout(Duration),
     /// 401 or 403.
@@ -23,6 +31,20 @@ pub(crate) enum Trouble {
     Status(u16),
     /// The answer is larger than we read; a smaller batch may do better.
     Oversize(usize),
+}
+
+/// Room for the answers to one question, however many exchanges it takes and however many run at once.
+#[derive(Debug)]
+pub(crate) struct Room(AtomicUsize);
+
+impl Room {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(AtomicUsize::new(bytes))
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        self.0.try_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(bytes)).is_ok()
+    }
 }
 
 /// The HTTP side of a node.
@@ -37,17 +59,10 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(node: &NodeConfig, patience: &Patience, limits: &Limits) -> Result<Self, ConfigFault> {
-        let mut headers = HeaderMap::new();
+        let mut headers = own_headers(node)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in &node.headers {
-            let fault = || ConfigFault::new(&node.name, "a header name and a value in ASCII", name);
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fault())?;
-            let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| fault())?;
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
         Ok(Self {
-            client: client(node, patience)?,
+            client: client(node, &node.url, patience, Client::builder())?,
             url: node.url.clone(),
             headers,
             request: patience.request,
@@ -55,26 +70,26 @@ impl Transport {
         })
     }
 
-    /// Sends `body` and reads the answer whole.
-    pub(crate) async fn post(&self, body: String) -> Result<Vec<u8>, Trouble> {
+    /// Sends `body` and reads the answer whole, as far as there is `room`.
+    pub(crate) async fn post(&self, body: String, room: &Room) -> Result<Vec<u8>, Trouble> {
         let exchange = async {
             let sent = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body).send().await;
             let response = sent.map_err(passing)?;
             judge_status(&response)?;
-            self.read(response).await
+            self.read(response, room).await
         };
         tokio::time::timeout(self.request, exchange).await.unwrap_or(Err(Trouble::Timeout(self.request)))
     }
 
     /// Reads piece by piece, so that neither a length that lies nor an answer without end is ever held.
-    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Trouble> {
+    async fn read(&self, mut response: Response, room: &Room) -> Result<Vec<u8>, Trouble> {
         let oversize = Trouble::Oversize(self.response_bytes);
         if response.content_length().is_some_and(|length| length > self.response_bytes as u64) {
             return Err(oversize);
         }
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(passing)? {
-            if body.len() + piece.len() > self.response_bytes {
+            if body.len() + piece.len() > self.response_bytes || !room.take(piece.len()) {
                 return Err(oversize);
             }
             body.extend_from_slice(&piece);
@@ -83,8 +98,62 @@ impl Transport {
     }
 }
 
-/// The URL may hold a key, so it leaves the error first.
+fn own_headers(node: &NodeConfig) -> Result<HeaderMap, ConfigFault> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &node.headers {
+        let fault = || ConfigFault::new(&node.name, "a header name and a value in ASCII", name);
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fault())?;
+        let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| fault())?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// The opening of a WebSocket (RFC 6455, section 4.1), over the same HTTP and TLS as everything else.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    client: Client,
+    url: Url,
+    headers: HeaderMap,
+}
+
+impl Upgrade {
+    /// `url` is `ws` or `wss`.
+    pub(crate) fn new(node: &NodeConfig, url: &Url, patience: &Patience) -> Result<Self, ConfigFault> {
+        let http = url.as_str().replacen("ws", "http", 1);
+        let url = Url::parse(&http).map_err(|fault| ConfigFault::new(&node.name, "a ws or wss URL", &fault))?;
+        // HTTP/2 opens sockets in another way, which nodes do not offer.
+        let client = client(node, &url, patience, Client::builder().http1_only())?;
+        let mut headers = own_headers(node)?;
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        Ok(Self { client, url, headers })
+    }
+
+    /// The open connection, or why there is none.
+    pub(crate) async fn open(&self) -> Result<Upgraded, String> {
+        let key = generate_key();
+        let request = self.client.get(self.url.clone()).headers(self.headers.clone()).header(SEC_WEBSOCKET_KEY, &key);
+        let response = request.send().await.map_err(chain)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(format!("expected status 101, got {}", response.status().as_u16()));
+        }
+        let expected = derive_accept_key(key.as_bytes());
+        if response.headers().get(SEC_WEBSOCKET_ACCEPT).is_none_or(|accept| accept.as_bytes() != expected.as_bytes()) {
+            return Err("expected sec-websocket-accept for our key, got another".to_owned());
+        }
+        response.upgrade().await.map_err(chain)
+    }
+}
+
 fn passing(error: reqwest::Error) -> Trouble {
+    Trouble::Passing { detail: chain(error), wait: None }
+}
+
+/// An error with its causes. The URL may hold a key, so it leaves the error first.
+fn chain(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut detail = error.to_string();
     let mut cause = std::error::Error::source(&error);
@@ -92,7 +161,7 @@ fn passing(error: reqwest::Error) -> Trouble {
         detail = format!("{detail}: {inner}");
         cause = inner.source();
     }
-    Trouble::Passing { detail, wait: None }
+    detail
 }
 
 fn judge_status(response: &Response) -> Result<(), Trouble> {
@@ -103,29 +172,36 @@ fn judge_status(response: &Response) -> Result<(), Trouble> {
     let detail = format!("status {status}");
     Err(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Trouble::Denied(detail),
-        StatusCode::TOO_MANY_REQUESTS => Trouble::Passing { detail, wait: retry_after(response) },
-        _ if status.is_server_error() => Trouble::Passing { detail, wait: retry_after(response) },
+        StatusCode::TOO_MANY_REQUESTS => Trouble::TooOften { detail, wait: retry_after(response.headers()) },
+        _ if status.is_server_error() => Trouble::Passing { detail, wait: retry_after(response.headers()) },
         _ => Trouble::Status(status.as_u16()),
     })
 }
 
-/// Seconds only. The other form is a date, which would need a clock that agrees with the node's.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: u32 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.into()))
+/// Both forms of RFC 9110, section 10.2.3: seconds, or a date. A date counts from the answer's own `Date`: our clock and
+/// the node's need not agree.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let date = |text: &str| jiff::fmt::rfc2822::parse(text).map(|date| date.timestamp().as_second()).ok();
+    let until = date(text)?;
+    let now = date(headers.get(DATE)?.to_str().ok()?)?;
+    Some(Duration::from_secs(u64::try_from(until.saturating_sub(now)).unwrap_or(0)))
 }
 
 /// No redirects (an answer from elsewhere is no answer) and no proxy from the environment (an operator writes what is
 /// asked, and where).
-fn client(node: &NodeConfig, patience: &Patience) -> Result<Client, ConfigFault> {
+fn client(node: &NodeConfig, url: &Url, patience: &Patience, builder: ClientBuilder) -> Result<Client, ConfigFault> {
     let fault = |error: reqwest::Error| ConfigFault::new(&node.name, "a usable HTTP client", &error.without_url());
-    let mut builder = Client::builder().redirect(Policy::none()).no_proxy().connect_timeout(patience.connect);
+    let mut builder = builder.redirect(Policy::none()).no_proxy().connect_timeout(patience.connect);
     if let Some(pem) = &node.authorities {
         builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(fault)?);
     }
     if CryptoProvider::get_default().is_none() {
-        if node.url.scheme() != "http" {
-            return Err(ConfigFault::new(&node.name, "a TLS provider installed before https is used", &"none"));
+        if url.scheme() != "http" {
+            return Err(ConfigFault::new(&node.name, "a TLS provider installed before https or wss is used", &"none"));
         }
         builder = builder.tls_backend_preconfigured(tls_that_trusts_nobody(&node.name)?);
     }
@@ -153,6 +229,35 @@ mod tests {
         let https = NodeConfig::new("a", "https://127.0.0.1:1").unwrap();
         assert!(CryptoProvider::get_default().is_none(), "expected no test to install a provider");
         assert!(Transport::new(&https, &patience, &limits).unwrap_err().to_string().contains("TLS provider"));
+        let [ws, wss] = ["ws://127.0.0.1:1/a", "wss://127.0.0.1:1/a"].map(|url| Url::parse(url).unwrap());
+        assert_eq!(Upgrade::new(&http, &ws, &patience).unwrap().url.as_str(), "http://127.0.0.1:1/a");
+        assert!(Upgrade::new(&http, &wss, &patience).unwrap_err().to_string().contains("TLS provider"));
+    }
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_by_a_date_on_the_nodes_own_clock() {
+        let now = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let wait = |after: &str, date: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, after.parse().unwrap());
+            date.map(|date| headers.insert(DATE, date.parse().unwrap()));
+            retry_after(&headers).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait("120", None), Some(120));
+        assert_eq!(wait(" 7 ", Some(now)), Some(7));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:51:07 GMT", Some(now)), Some(90));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT", Some(now)), Some(0), "a date that is past");
+        assert_eq!(wait("Sun, 06 Nov 1994 08:51:07 GMT", None), None, "no clock to compare with");
+        for odd in ["soon", "-1", "1.5", "99999999999999999999", ""] {
+            assert_eq!(wait(odd, Some(now)), None, "{odd:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn room_is_taken_once() {
+        let room = Room::new(10);
+        assert!(room.take(6) && !room.take(5) && room.take(4) && !room.take(1));
     }
 
     #[test]

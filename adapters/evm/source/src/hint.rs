@@ -1,0 +1,308 @@
+//! Announcements of new heads over WebSocket: they wake the next question for the height, and nothing else.
+//!
+//! Not one byte of what a socket says is used. A socket that is dropped, silent, garbled, flooding or lying costs at most
+//! the time until the next poll, and at most one question each [`RING_LEAST`]. Forms: `eth_subscribe` of go-ethereum.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde::Deserialize;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use crate::config::{ConfigFault, NodeConfig, Patience};
+use crate::standing::jitter;
+use crate::transport::Upgrade;
+
+/// Bytes of one message: a header is 2 KiB in JSON, and extraData of 100 validators (20 bytes each) with their seals (65
+/// bytes each) is 17 KiB in hex.
+const MESSAGE_BYTES: usize = 64 << 10;
+
+/// Messages a second that a socket may send: the fastest ledgers make a few blocks a second.
+const MESSAGES_A_SECOND: u32 = 64;
+
+/// A socket rings at most this often: a question more often than this only loads the nodes.
+const RING_LEAST: Duration = Duration::from_millis(100);
+
+/// Pings within the time after which a silent socket is opened anew.
+const PINGS: u32 = 3;
+
+/// Letters of a subscription's id: 16 bytes in hex at go-ethereum.
+const ID_LETTERS: usize = 128;
+
+const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
+
+/// What sockets ring and the source listens to.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: AtomicU64,
+    notify: Notify,
+}
+
+impl Bell {
+    /// A height asked for at another count than this may be old.
+    pub(crate) fn count(&self) -> u64 {
+        self.rung.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn ring(&self) {
+        self.rung.fetch_add(1, Ordering::AcqRel);
+        self.notify.notify_one();
+    }
+
+    /// Ends with the next ring, or at once when it rang since the last wait ended.
+    pub(crate) async fn heard(&self) {
+        self.notify.notified().await;
+    }
+}
+
+/// One node's socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    node: String,
+    upgrade: Upgrade,
+    patience: Patience,
+}
+
+/// Why a socket ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum End {
+    #[error("it did not open: {0}")]
+    NotOpened(String),
+    #[error("it was closed")]
+    Closed,
+    #[error("it broke: {0}")]
+    Broke(String),
+    #[error("nothing came for {0:?}, no answer to our ping either")]
+    Silent(Duration),
+    #[error("expected JSON-RPC, got other bytes")]
+    Garbage,
+    #[error("the node does not offer eth_subscribe to newHeads")]
+    NotOffered,
+    #[error("expected at most {MESSAGES_A_SECOND} messages a second, got more")]
+    Flood,
+}
+
+impl Socket {
+    /// The socket of a node that has one.
+    pub(crate) fn of(node: &NodeConfig, patience: &Patience) -> Result<Option<Self>, ConfigFault> {
+        let Some(url) = &node.ws else { return Ok(None) };
+        let upgrade = Upgrade::new(node, url, patience)?;
+        Ok(Some(Self { node: node.name.clone(), upgrade, patience: patience.clone() }))
+    }
+
+    /// Listens for ever, with pauses.
+    async fn listen(self: Arc<Self>, bell: Arc<Bell>) {
+        let mut pause = self.patience.socket_backoff;
+        let mut said = false;
+        loop {
+            let mut heads = 0u64;
+            let end = self.once(&bell, &mut heads).await;
+            if heads > 0 {
+                (pause, said) = (self.patience.socket_backoff, false);
+            }
+            // Said once, not at each attempt: polling goes on, and nothing is lost but a little time.
+            if said {
+                tracing::debug!(node = self.node, %end, "socket of announcements ended; polling goes on");
+            } else {
+                tracing::warn!(node = self.node, %end, "socket of announcements ended; polling goes on");
+            }
+            said = true;
+            tokio::time::sleep(pause.mul_f64(jitter())).await;
+            pause = pause.saturating_mul(2).min(self.patience.socket_backoff_most);
+        }
+    }
+
+    /// One connection, from its opening to its end.
+    async fn once(&self, bell: &Bell, heads: &mut u64) -> End {
+        let opened = match timeout(self.patience.request, self.upgrade.open()).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(detail)) => return End::NotOpened(detail),
+            Err(_) => return End::NotOpened(format!("no answer in {:?}", self.patience.request)),
+        };
+        let config =
+            WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES)).max_frame_size(Some(MESSAGE_BYTES));
+        let mut stream = WebSocketStream::from_raw_socket(opened, Role::Client, Some(config)).await;
+        if let Err(error) = stream.send(Message::text(SUBSCRIBE)).await {
+            return End::Broke(error.to_string());
+        }
+        let mut hearing = Hearing::new(Instant::now());
+        let mut pings = interval((self.patience.socket_silence / PINGS).max(Duration::from_millis(1)));
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pings.reset();
+        loop {
+            let due = hearing.owed;
+            tokio::select! {
+                message = stream.next() => {
+                    let told = match message {
+                        None | Some(Ok(Message::Close(_))) => return End::Closed,
+                        Some(Err(error)) => return End::Broke(error.to_string()),
+                        Some(Ok(message)) => hearing.hear(&message, Instant::now()),
+                    };
+                    if let Err(end) = told {
+                        return end;
+                    }
+                    *heads = hearing.heads;
+                }
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    hearing.rang(Instant::now());
+                    bell.ring();
+                }
+                _ = pings.tick() => {
+                    if hearing.last.elapsed() >= self.patience.socket_silence {
+                        return End::Silent(self.patience.socket_silence);
+                    }
+                    if let Err(error) = stream.send(Message::Ping(Bytes::new())).await {
+                        return End::Broke(error.to_string());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was heard on one connection. Pure but for the time, which is an argument.
+#[derive(Debug)]
+struct Hearing {
+    subscription: Option<String>,
+    heads: u64,
+    /// When anything came last.
+    last: Instant,
+    /// The second that is counted, and messages in it.
+    second: (Instant, u32),
+    rung: Option<Instant>,
+    /// A head was announced: the bell is to ring then.
+    owed: Option<Instant>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    id: Option<u64>,
+    result: Option<String>,
+    method: Option<String>,
+    params: Option<Params>,
+}
+
+#[derive(Deserialize)]
+struct Params {
+    subscription: Option<String>,
+}
+
+impl Hearing {
+    fn new(now: Instant) -> Self {
+        Self { subscription: None, heads: 0, last: now, second: (now, 0), rung: None, owed: None }
+    }
+
+    fn rang(&mut self, now: Instant) {
+        (self.rung, self.owed) = (Some(now), None);
+    }
+
+    fn hear(&mut self, message: &Message, now: Instant) -> Result<(), End> {
+        self.last = now;
+        self.count(now)?;
+        let (Message::Text(_) | Message::Binary(_)) = message else { return Ok(()) };
+        let body = message.to_text().map_err(|_| End::Garbage)?;
+        let told: Envelope = serde_json::from_str(body).map_err(|_| End::Garbage)?;
+        let Some(subscription) = &self.subscription else {
+            if told.id != Some(1) {
+                return Ok(());
+            }
+            let given = told.result.filter(|id| id.len() <= ID_LETTERS);
+            self.subscription = Some(given.ok_or(End::NotOffered)?);
+            return Ok(());
+        };
+        let of_ours = told.params.and_then(|params| params.subscription).as_ref() == Some(subscription);
+        if of_ours && told.method.as_deref() == Some("eth_subscription") {
+            self.heads = self.heads.saturating_add(1);
+            let at = self.rung.map_or(now, |rung| now.max(rung + RING_LEAST));
+            self.owed.get_or_insert(at);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, now: Instant) -> Result<(), End> {
+        let (since, messages) = &mut self.second;
+        if now.saturating_duration_since(*since) >= Duration::from_secs(1) {
+            (*since, *messages) = (now, 0);
+        }
+        *messages = messages.saturating_add(1);
+        if *messages > MESSAGES_A_SECOND { Err(End::Flood) } else { Ok(()) }
+    }
+}
+
+/// Begins to listen. Dropping what is returned ends it.
+pub(crate) fn listen(sockets: &[Arc<Socket>], bell: &Arc<Bell>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for socket in sockets {
+        tasks.spawn(Arc::clone(socket).listen(Arc::clone(bell)));
+    }
+    tasks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscribed(now: Instant) -> Hearing {
+        let mut hearing = Hearing::new(now);
+        hearing.hear(&Message::text(r#"{"jsonrpc":"2.0","id":1,"result":"0xab"}"#), now).unwrap();
+        hearing
+    }
+
+    fn head(subscription: &str) -> Message {
+        Message::text(format!(
+            r#"{{"jsonrpc":"2.0","method":"eth_subscription","params":{{"subscription":"{subscription}","result":{{}}}}}}"#
+        ))
+    }
+
+    #[test]
+    fn a_head_of_our_subscription_rings_and_nothing_else_does() {
+        let now = Instant::now();
+        let mut hearing = Hearing::new(now);
+        hearing.hear(&head("0xab"), now).unwrap();
+        assert_eq!(hearing.owed, None, "before the subscription stands");
+        let mut hearing = subscribed(now);
+        hearing.hear(&head("0xcd"), now).unwrap();
+        hearing.hear(&Message::Ping(Bytes::new()), now).unwrap();
+        hearing.hear(&Message::text(r#"{"jsonrpc":"2.0","id":7,"result":"0xab"}"#), now).unwrap();
+        assert_eq!((hearing.owed, hearing.heads), (None, 0));
+        hearing.hear(&head("0xab"), now).unwrap();
+        assert_eq!((hearing.owed, hearing.heads), (Some(now), 1));
+    }
+
+    #[test]
+    fn many_heads_ring_once_in_a_while_and_the_last_is_not_lost() {
+        let now = Instant::now();
+        let mut hearing = subscribed(now);
+        hearing.hear(&head("0xab"), now).unwrap();
+        hearing.rang(now);
+        (0..10).for_each(|_| hearing.hear(&head("0xab"), now).unwrap());
+        assert_eq!(hearing.owed, Some(now + RING_LEAST));
+        let later = now + RING_LEAST;
+        hearing.rang(later);
+        assert_eq!(hearing.owed, None);
+    }
+
+    #[test]
+    fn garbage_a_refusal_and_a_flood_end_the_connection() {
+        let now = Instant::now();
+        assert_eq!(subscribed(now).hear(&Message::text("<html>"), now), Err(End::Garbage));
+        assert_eq!(subscribed(now).hear(&Message::binary(vec![0xff, 0xfe]), now), Err(End::Garbage));
+        let refusal = Message::text(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}"#);
+        assert_eq!(Hearing::new(now).hear(&refusal, now), Err(End::NotOffered));
+        let long = Message::text(format!(r#"{{"id":1,"result":"{}"}}"#, "a".repeat(ID_LETTERS + 1)));
+        assert_eq!(Hearing::new(now).hear(&long, now), Err(End::NotOffered));
+        let mut hearing = subscribed(now);
+        let all: Result<(), End> = (0..MESSAGES_A_SECOND).try_for_each(|_| hearing.hear(&head("0xab"), now));
+        assert_eq!(all, Err(End::Flood));
+        let mut hearing = subscribed(now);
+        let slow = |n: u32| now + Duration::from_millis(20) * n;
+        (0..1_000).for_each(|n| hearing.hear(&head("0xab"), slow(n)).unwrap());
+    }
+}
