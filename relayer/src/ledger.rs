@@ -22,13 +22,16 @@ pub(crate) struct LedgerCourier {
     recovery: Recovery,
     /// The height that the destination wants next; `None`: ask.
     wants: Option<u64>,
+    /// How far the destination was when it asked for steps from further down: it was shown a branch that it may follow.
+    /// Until it is beyond, it is not gone back for again without a pause.
+    was_at: Option<u64>,
     steps: u64,
 }
 
 impl LedgerCourier {
     pub(crate) fn new(ledger: LedgerId, route: Route) -> Self {
         let recovery = route.recovery(&format!("ledger {ledger}"));
-        Self { ledger, route, recovery, wants: None, steps: STEPS_MOST }
+        Self { ledger, route, recovery, wants: None, was_at: None, steps: STEPS_MOST }
     }
 
     /// Carries until the process ends.
@@ -55,7 +58,14 @@ impl LedgerCourier {
         };
         let answer = self.route.destination.deliver_updates(&self.ledger, updates).await;
         let next = answer.inspect_err(|trouble| self.failed(trouble))?;
-        if next <= wants {
+        if next < wants && self.was_at.is_none() {
+            tracing::info!(ledger = %self.ledger, pair = %self.route.name, from = next, "another branch: carried from further down");
+            self.was_at = Some(wants);
+            self.now_wants(next);
+            return Ok(());
+        }
+        // A destination that followed the branch wants a height on it; one that did not wants what it wanted before.
+        if next <= wants || self.was_at.take() == Some(next) {
             let trouble = self.route.destination.trouble(TroubleKind::NoProgress { wanted: next });
             self.failed(&trouble);
             return Err(trouble);
@@ -89,6 +99,7 @@ impl LedgerCourier {
     /// Forgets what it knew and asks again.
     async fn recover(&mut self, trouble: &Trouble) {
         self.wants = None;
+        self.was_at = None;
         if is_too_much(trouble) && self.steps > 1 {
             self.steps /= 2;
             self.recovery.note(trouble);

@@ -186,6 +186,9 @@ pub struct EvmSourceConfig {
     pub genesis: [u8; 32],
     /// What `eth_chainId` must answer. Proves nothing (chain ids repeat), but catches mistakes.
     pub chain_id: Option<u64>,
+    /// Whether blocks that were trusted may be undone on this ledger. Then a node on another branch is no fault by itself:
+    /// the light client decides between branches.
+    pub reorganises: bool,
     /// How patient we are.
     pub patience: Patience,
     /// What is asked for at most.
@@ -195,7 +198,14 @@ pub struct EvmSourceConfig {
 impl EvmSourceConfig {
     /// With the default patience and limits.
     pub fn new(nodes: Vec<NodeConfig>, genesis: [u8; 32]) -> Self {
-        Self { nodes, genesis, chain_id: None, patience: Patience::default(), limits: Limits::default() }
+        Self {
+            nodes,
+            genesis,
+            chain_id: None,
+            reorganises: false,
+            patience: Patience::default(),
+            limits: Limits::default(),
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigFault> {

@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use hufu_evm_light_client::Anchor;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -50,6 +51,7 @@ impl EvmSourceConfig {
         let nodes = settings.nodes.into_iter().map(node).collect::<Result<Vec<_>, _>>()?;
         let mut config = Self::new(nodes, genesis(anchor)?);
         config.chain_id = anchor.get("chain_id").and_then(Value::as_u64);
+        config.reorganises = Anchor::parse(anchor).is_ok_and(|anchor| anchor.consensus().reorganises());
         if let Some(poll) = settings.poll_milliseconds {
             config.patience.poll = Duration::from_millis(poll.max(POLL_LEAST));
         }

@@ -27,6 +27,8 @@ use crate::node::{Node, NodeFault};
 use crate::progress::Meter;
 use crate::standing::{Bench, Standing, jitter};
 
+/// The light client's label for a branch that does not outweigh what is trusted.
+const BRANCH_NOT_BETTER: &str = "branch-not-better";
 /// Hashes of trusted blocks that are remembered to tell forked nodes; the lowest are forgotten first.
 const TRUSTED_MOST: usize = 4_096;
 
@@ -260,8 +262,12 @@ impl EvmSource {
         self.view().trusted.last_key_value().is_some_and(|(trusted, _)| *trusted < height)
     }
 
-    /// Headers of trusted heights must be the trusted ones, and the first must stand on the trusted one below it.
+    /// Headers of trusted heights must be the trusted ones, and the first must stand on the trusted one below it. Where
+    /// trusted blocks may be undone the light client compares branches instead.
     fn check_against_trusted(&self, headers: &[Header]) -> Result<(), NodeFault> {
+        if self.config.reorganises {
+            return Ok(());
+        }
         let view = self.view();
         if let Some(first) = headers.first()
             && let Some(below) = first.fields().number.checked_sub(1).and_then(|below| view.trusted.get(&below))
@@ -317,7 +323,13 @@ impl EvmSource {
             };
             let evidence = write_evidence(&receipts);
             if let Err(fault) = open_evidence(&evidence, block.receipts_root) {
-                return Err(forked_or_lying(node, block, fault.to_string()).await);
+                return Err(match forked_or_lying(node, block, fault.to_string()).await {
+                    // It is asked again, after the others: its branch may be what the light client follows next.
+                    NodeFault::Forked(_) if self.config.reorganises => {
+                        NodeFault::Behind { wanted: block.height, at: block.height.saturating_sub(1) }
+                    }
+                    fault => fault,
+                });
             }
             block.evidence = Some(evidence);
         }
@@ -525,7 +537,12 @@ impl Source for EvmSource {
 
     fn refused(&self, reason: &str) {
         let served = self.view().served.take();
-        if let Some(at) = served {
+        let Some(at) = served else { return };
+        if reason == BRANCH_NOT_BETTER {
+            // The rest of its branch may still come: it is asked again, after the others.
+            let trusted = self.view().trusted.last_key_value().map_or(0, |(height, _)| *height);
+            self.bench(at, &NodeFault::Behind { wanted: trusted, at: trusted.saturating_sub(1) });
+        } else {
             self.bench(at, &NodeFault::Lying(format!("the light client refused it: {reason}")));
         }
     }
