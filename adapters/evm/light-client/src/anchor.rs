@@ -67,6 +67,41 @@ impl Consensus {
     }
 }
 
+/// Whether headers may be left out between two that are trusted; see docs/evm.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipping {
+    /// Every header is followed.
+    Off,
+    /// A higher header is believed where this share of the trusted validators sealed it, beside its own quorum.
+    On(Share),
+}
+
+/// How many of the trusted validators must have sealed a header that is skipped to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// More than a third: one of them at least is honest while fewer than a third are faulty.
+    MoreThanAThird,
+    /// ceil(2n/3): nobody who could not forge the next header can forge one that is skipped to.
+    TwoThirds,
+}
+
+impl Skipping {
+    pub(crate) fn is_on(self) -> bool {
+        self != Self::Off
+    }
+}
+
+impl Share {
+    /// Of so many trusted validators. A set of fewer than four tolerates no faulty member: there it is the quorum.
+    pub fn need(self, validators: usize) -> usize {
+        let quorum = validators.saturating_mul(2).div_ceil(3);
+        match self {
+            Self::MoreThanAThird if validators >= 4 => validators / 3 + 1,
+            _ => quorum,
+        }
+    }
+}
+
 /// An operator's anchor. There is no default and no "latest": height and hash are always named.
 ///
 /// As JSON: `{"family": "evm", "consensus": "qbft", "height": 0, "hash": "0x…"}` (`consensus` is one of
@@ -80,6 +115,9 @@ impl Consensus {
 ///   at least 1, and never left out;
 /// - `reorganisation_limit` (Clique, unsealed): how many trusted blocks a better branch may undo, 64 by default, at most
 ///   128. A deeper one stops the ledger until an operator anchors it anew;
+/// - `skipping` (QBFT, IBFT 2.0): `false` by default; `true` or `"two-thirds"` lets a higher header be believed without
+///   those between, where more than a third, or two thirds, of the trusted validators sealed it. The operator states
+///   with it that these keys seal this ledger alone and that its nodes check the list in a proposal (docs/evm.md);
 /// - `trusted_for`: seconds after a head's block time in which it may be extended, 14 days by default. A head at genesis
 ///   does not expire: the operator's word is its only age.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +132,10 @@ pub struct Anchor {
     pub(crate) confirmations: u32,
     pub(crate) reorganisation_limit: u64,
     pub(crate) trusted_for: u64,
+    pub(crate) skipping: Skipping,
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "family",
     "consensus",
     "chain_id",
@@ -108,6 +147,7 @@ const KEYS: [&str; 11] = [
     "confirmations",
     "reorganisation_limit",
     "trusted_for",
+    "skipping",
 ];
 
 impl Anchor {
@@ -162,6 +202,7 @@ impl Anchor {
             validators,
             confirmations,
             reorganisation_limit: limit.unwrap_or(DEFAULT_REORGANISATION_LIMIT),
+            skipping: require_skipping(consensus, object.may("skipping", SKIPPING, skipping)?)?,
             trusted_for: object.may("trusted_for", "seconds above 0", positive)?.unwrap_or(DEFAULT_TRUSTED_FOR),
         })
     }
@@ -212,6 +253,26 @@ fn require_confirmations(consensus: Consensus, confirmations: u32) -> Result<(),
         }
         _ => Ok(()),
     }
+}
+
+const SKIPPING: &str = "true, false or \"two-thirds\"";
+
+/// Only where a header carries a quorum of seals by validators who checked its list.
+fn require_skipping(consensus: Consensus, asked: Option<Skipping>) -> Result<Skipping, ConfigurationFault> {
+    let Some(asked @ Skipping::On(_)) = asked else { return Ok(Skipping::Off) };
+    let why = match consensus {
+        Consensus::Bft(Kind::Qbft | Kind::Ibft2) => return Ok(asked),
+        Consensus::Bft(Kind::Ibft1) => {
+            "false: nodes of legacy IBFT do not check the validators that a header lists, and its rule of locked blocks \
+             lets honest validators seal two blocks of one height; follow every header"
+        }
+        Consensus::Clique => {
+            "false: a Clique header carries one signer's seal and never a quorum's, so nobody vouches for it but the \
+             headers between; follow every header"
+        }
+        Consensus::Unsealed => "false: nobody seals these headers, so nothing but their links tells them apart",
+    };
+    Err(fault("/skipping", why, "true"))
 }
 
 /// A JSON object read key by key, so that a fault can point at the key.
@@ -276,6 +337,14 @@ fn parsed<T: std::str::FromStr>(value: &Value) -> Option<T> {
     value.as_str()?.parse().ok()
 }
 
+fn skipping(value: &Value) -> Option<Skipping> {
+    match value {
+        Value::Bool(false) => Some(Skipping::Off),
+        Value::Bool(true) => Some(Skipping::On(Share::MoreThanAThird)),
+        other => (other.as_str() == Some("two-thirds")).then_some(Skipping::On(Share::TwoThirds)),
+    }
+}
+
 fn consensus(value: &Value) -> Option<Consensus> {
     Consensus::ALL.into_iter().chain([Consensus::Unsealed]).find(|kind| value.as_str() == Some(kind.as_str()))
 }
@@ -329,6 +398,8 @@ mod tests {
             ("confirmations", json!(2)),
             ("reorganisation_limit", json!(2)),
             ("trusted_for", json!(0)),
+            ("skipping", json!("third")),
+            ("skipping", json!(1)),
             ("validators", json!([])),
             ("validators", json!([Address::new([2; 20]), Address::new([1; 20])])),
         ] {
@@ -368,6 +439,34 @@ mod tests {
             ("validators", json!([Address::new([2; 20])])),
         ] {
             assert_eq!(unsealed(key, value.clone()).unwrap_err().pointer, format!("/{key}"), "{value}");
+        }
+    }
+
+    #[test]
+    fn skipping_is_an_operators_act_and_refused_with_words_where_no_quorum_vouches() {
+        assert_eq!(with("skipping", Value::Null).unwrap().skipping, Skipping::Off);
+        assert_eq!(with("skipping", json!(false)).unwrap().skipping, Skipping::Off);
+        assert_eq!(with("skipping", json!(true)).unwrap().skipping, Skipping::On(Share::MoreThanAThird));
+        assert_eq!(with("skipping", json!("two-thirds")).unwrap().skipping, Skipping::On(Share::TwoThirds));
+        for (kind, word) in [("ibft1", "locked"), ("clique", "one signer"), ("unsealed", "nobody")] {
+            let anchor = json!({
+                "family": "evm", "consensus": kind, "height": 0, "hash": hash(1), "skipping": true,
+                "confirmations": if kind == "unsealed" { 1 } else { 0 },
+            });
+            let refused = Anchor::parse(&anchor).unwrap_err();
+            assert_eq!(refused.pointer, "/skipping");
+            assert!(refused.expected.contains(word), "{refused}");
+        }
+    }
+
+    #[test]
+    fn shares_are_never_truncated() {
+        for (validators, third, two_thirds) in
+            [(1, 1, 1), (2, 2, 2), (3, 2, 2), (4, 2, 3), (5, 2, 4), (6, 3, 4), (7, 3, 5), (21, 8, 14), (100, 34, 67)]
+        {
+            assert_eq!(Share::MoreThanAThird.need(validators), third, "{validators}");
+            assert_eq!(Share::TwoThirds.need(validators), two_thirds, "{validators}");
+            assert!(third > (validators - 1) / 3, "more than may be faulty");
         }
     }
 

@@ -15,25 +15,29 @@ use crate::address::Address;
 use crate::fault::{Fault, Reason};
 use crate::header::Header;
 use crate::keccak::Hash32;
-use crate::seal::{SEAL_BYTES, Seal};
+use crate::recover::Sealed;
+use crate::seal::{SEAL_BYTES, Seal, SealFault};
 use crate::tally::{Tally, Vote};
 use crate::uint::U256;
 use hufu_adapters_light_client::{Budget, Rejection};
 use hufu_schemas_core::Quorum;
 use hufu_schemas_core::quorum::NoQuorum;
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 const VANITY_BYTES: usize = 32;
 const VOTE_IN: [u8; 8] = [0xff; 8];
 const VOTE_OUT: [u8; 8] = [0; 8];
 
-/// A header with its extraData taken apart; not yet believed.
+/// A header with its extraData taken apart; not yet believed. What was computed once is kept.
 #[derive(Debug, Clone)]
 pub struct Block {
     header: Header,
     unsealed_extra: Vec<u8>,
     listed: Vec<Address>,
     seal: Seal,
+    hash: OnceLock<Hash32>,
+    signer: OnceLock<Result<Address, SealFault>>,
 }
 
 impl Block {
@@ -52,7 +56,7 @@ impl Block {
         }
         let listed = listed.iter().copied().map(Address::new).collect();
         let (unsealed_extra, seal) = (unsealed.to_vec(), Seal::parse(seal)?);
-        Ok(Self { header, unsealed_extra, listed, seal })
+        Ok(Self { header, unsealed_extra, listed, seal, hash: OnceLock::new(), signer: OnceLock::new() })
     }
 
     /// The header.
@@ -67,7 +71,7 @@ impl Block {
 
     /// The block's identity.
     pub fn hash(&self) -> Hash32 {
-        self.header.raw_hash()
+        *self.hash.get_or_init(|| self.header.raw_hash())
     }
 
     /// What the seal signs.
@@ -75,12 +79,25 @@ impl Block {
         self.header.hash_with_extra(&self.unsealed_extra)
     }
 
-    /// Who signed the block.
+    /// Who signed the block. Recovered at the first call.
     ///
     /// # Errors
     /// [`Fault`] if the seal names nobody.
     pub fn signer(&self) -> Result<Address, Fault> {
-        Ok(self.seal.recover(&self.seal_digest())?)
+        Ok(self.signer.get_or_init(|| self.seal.recover(&self.seal_digest())).clone()?)
+    }
+}
+
+impl Sealed for Block {
+    fn unread(&self) -> Vec<(Hash32, Seal)> {
+        if self.signer.get().is_some() { Vec::new() } else { vec![(self.seal_digest(), self.seal.clone())] }
+    }
+
+    fn keep(&self, signers: Vec<Result<Address, SealFault>>) {
+        if let Some(signer) = signers.into_iter().next() {
+            // Known already: it was recovered from the same bytes.
+            let _ = self.signer.set(signer);
+        }
     }
 }
 

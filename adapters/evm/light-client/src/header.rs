@@ -154,7 +154,8 @@ impl Header {
         self.check_gas()
     }
 
-    fn check_gas(&self) -> Result<(), Fault> {
+    /// Asserts that the block used no more gas than it may.
+    pub(crate) fn check_gas(&self) -> Result<(), Fault> {
         if self.fields.gas_used > self.fields.gas_limit {
             let expected = format!("at most the gas limit {}", self.fields.gas_limit);
             return Err(Fault::new(Reason::Gas, expected, self.fields.gas_used));

@@ -15,14 +15,13 @@
 //! ceil(2n/3). Such blocks are refused: two sets of that size need not share an honest validator.
 
 use crate::address::Address;
-use crate::bft::{self, Ballot, Layout, lists};
+use crate::bft::{self, Ballot, Layout, Proposal, lists};
 use crate::fault::{Fault, Reason};
 use crate::header::Header;
 use crate::keccak::{Hash32, keccak256};
 use crate::rlp::{self, Reader};
-use crate::seal::{Seal, SealFault};
+use crate::seal::Seal;
 use crate::tally::check_ascending;
-use hufu_adapters_light_client::{Budget, Rejection};
 
 const VANITY_BYTES: usize = 32;
 const VOTE_IN: [u8; 8] = [0xff; 8];
@@ -93,8 +92,8 @@ impl Layout for ExtraData {
         header.hash_with_extra(&self.encode(self.proposer_seal.as_ref()))
     }
 
-    fn seal_digest(&self, header: &Header) -> Hash32 {
-        keccak256(&[&self.hash(header).as_bytes()[..], &[COMMIT]].concat())
+    fn seal_digest(&self, _: &Header, hash: Hash32) -> Hash32 {
+        keccak256(&[&hash.as_bytes()[..], &[COMMIT]].concat())
     }
 
     /// Every header carries a vote; one that nobody cast is for nobody, out, and changes nothing.
@@ -103,12 +102,14 @@ impl Layout for ExtraData {
         Some(Ballot { candidate: fields.coinbase, add: fields.nonce == VOTE_IN })
     }
 
-    fn proposer(&self, header: &Header, budget: &mut Budget) -> Result<Address, Rejection> {
-        budget.signatures(1)?;
-        budget.hashed_bytes(header.raw().len())?;
-        let seal = self.proposer_seal.as_ref().ok_or(SealFault::Length { got: 0 }).map_err(Fault::from)?;
-        let unsealed = header.hash_with_extra(&self.encode(None));
-        Ok(seal.recover(&keccak256(unsealed.as_bytes())).map_err(Fault::from)?)
+    fn proposal(&self, header: &Header) -> Proposal {
+        match &self.proposer_seal {
+            None => Proposal::Nobody,
+            Some(seal) => {
+                let unsealed = header.hash_with_extra(&self.encode(None));
+                Proposal::Sealed(keccak256(unsealed.as_bytes()), seal.clone())
+            }
+        }
     }
 
     fn check_nonce(&self, header: &Header) -> Result<(), Fault> {
@@ -134,6 +135,7 @@ mod tests {
     use super::*;
     use crate::bft::{Kind, State};
     use crate::testing::{BftDraft, Key, keys};
+    use hufu_adapters_light_client::Budget;
 
     fn refused(draft: &BftDraft) -> &'static str {
         let state = State::of(draft.validators.clone());

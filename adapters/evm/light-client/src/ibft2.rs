@@ -88,7 +88,7 @@ impl Layout for ExtraData {
         header.hash_with_extra(&self.encode(None))
     }
 
-    fn seal_digest(&self, header: &Header) -> Hash32 {
+    fn seal_digest(&self, header: &Header, _: Hash32) -> Hash32 {
         header.hash_with_extra(&self.encode(Some(&self.round)))
     }
 

@@ -30,6 +30,7 @@ pub mod lane_source;
 pub mod proof;
 pub mod qbft;
 pub mod receipt;
+pub mod recover;
 pub mod rlp;
 pub mod seal;
 pub mod selector;

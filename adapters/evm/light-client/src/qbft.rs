@@ -89,7 +89,11 @@ impl Layout for ExtraData {
         header.hash_with_extra(&self.encode(0, &[]))
     }
 
-    fn seal_digest(&self, header: &Header) -> Hash32 {
+    fn seal_digest(&self, header: &Header, hash: Hash32) -> Hash32 {
+        // The two differ in the round alone.
+        if self.round == 0 {
+            return hash;
+        }
         header.hash_with_extra(&self.encode(self.round, &[]))
     }
 
@@ -152,7 +156,10 @@ mod tests {
     fn a_set_kept_by_a_contract() {
         let bytes =
             hex::decode("e5a00000000000000000000000000000000000000000000000000000000000000000c0c080c0").unwrap();
-        assert_eq!(ExtraData::parse(&bytes).unwrap_err().reason(), "validators-count");
+        let refused = ExtraData::parse(&bytes).unwrap_err();
+        assert_eq!(refused.reason(), "validators-in-contract");
+        assert!(refused.expected().contains("contract mode is not followed"), "{refused}");
+        assert!(refused.expected().contains("Ask the ledger's operators"), "{refused}");
     }
 
     #[test]

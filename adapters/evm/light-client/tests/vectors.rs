@@ -184,7 +184,7 @@ fn check_proposer(kind: Kind, block: &bft::Block, row: &Value) {
             assert_eq!(u64::from(block.extra().round()), row["round"].as_u64().unwrap());
         }
         Kind::Ibft1 => {
-            let proposer = block.extra().proposer(block.header(), &mut Budget::for_update()).unwrap();
+            let proposer = block.proposer().unwrap();
             assert_eq!(proposer, address(&row["proposer"]), "block {}", row["number"]);
         }
         Kind::Ibft2 => {}

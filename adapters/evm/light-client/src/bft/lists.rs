@@ -7,6 +7,11 @@ use crate::rlp::{self, Reader, RlpFault};
 use crate::seal::Seal;
 use crate::tally::MAX_VALIDATORS;
 
+/// What is asked for where a contract keeps the set, and what to do.
+const LISTED: &str = "validators listed in extraData (block header mode). Validator contract mode is not followed: its set \
+                      stands in the state of the block before, by a layout of the contract's own. Ask the ledger's \
+                      operators for block header mode, or anchor it where that mode is in force";
+
 /// Digest of a validator set: Keccak-256 of the RLP list of its addresses.
 pub fn set_digest(validators: &[Address]) -> Hash32 {
     let mut list = Vec::new();
@@ -24,8 +29,7 @@ pub(crate) fn read_validators(mut list: Reader<'_>) -> Result<Vec<Address>, Faul
         addresses.push(Address::new(list.fixed()?));
     }
     if addresses.is_empty() {
-        let expected = "validators listed in extraData (a set kept by a contract is not supported)";
-        return Err(Fault::new(Reason::ValidatorsCount, expected, "an empty list"));
+        return Err(Fault::new(Reason::ValidatorContract, LISTED, "an empty list: a contract keeps the set"));
     }
     Ok(addresses)
 }

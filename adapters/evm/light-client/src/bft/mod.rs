@@ -18,13 +18,15 @@ use crate::address::Address;
 use crate::fault::{Fault, Reason};
 use crate::header::Header;
 use crate::keccak::Hash32;
-use crate::seal::Seal;
+use crate::recover::Sealed;
+use crate::seal::{Seal, SealFault};
 use crate::uint::U256;
 use crate::{ibft1, ibft2, qbft};
 use hufu_adapters_light_client::{Budget, Rejection};
 use hufu_schemas_core::Quorum;
 use hufu_schemas_core::quorum::NoQuorum;
 use std::fmt;
+use std::sync::OnceLock;
 
 pub use lists::set_digest;
 pub use state::State;
@@ -81,8 +83,19 @@ pub struct Ballot {
     pub add: bool,
 }
 
+/// How a block names its proposer.
+#[derive(Debug, Clone)]
+pub enum Proposal {
+    /// By address.
+    By(Address),
+    /// By a seal over this digest.
+    Sealed(Hash32, Seal),
+    /// Not at all.
+    Nobody,
+}
+
 /// What one kind puts into a header, and what is hashed and signed of it.
-pub trait Layout: fmt::Debug {
+pub trait Layout: fmt::Debug + Send + Sync {
     /// Takes the extraData of a header apart.
     ///
     /// # Errors
@@ -101,19 +114,16 @@ pub trait Layout: fmt::Debug {
     /// The block's identity, the same for all copies.
     fn hash(&self, header: &Header) -> Hash32;
 
-    /// What the committed seals sign.
-    fn seal_digest(&self, header: &Header) -> Hash32;
+    /// What the committed seals sign. `hash` is the block's own, which some kinds sign.
+    fn seal_digest(&self, header: &Header, hash: Hash32) -> Hash32;
 
     /// The proposer's vote.
     fn ballot(&self, header: &Header) -> Option<Ballot>;
 
-    /// Who proposed the block, not yet known to be a validator: its author, unless the kind says otherwise.
-    ///
-    /// # Errors
-    /// [`Rejection`] if that is nobody, or the budget is spent.
-    fn proposer(&self, header: &Header, budget: &mut Budget) -> Result<Address, Rejection> {
-        let _ = budget;
-        Ok(header.fields().coinbase)
+    /// Whom the block names as its proposer, not yet known to be a validator: its author, unless the kind says
+    /// otherwise.
+    fn proposal(&self, header: &Header) -> Proposal {
+        Proposal::By(header.fields().coinbase)
     }
 
     /// Asserts the nonce: 0, unless the kind says otherwise.
@@ -135,10 +145,15 @@ pub trait Layout: fmt::Debug {
     fn check_genesis(&self) -> Result<(), Fault>;
 }
 
-/// A header with its extraData read: enough to compute its hash, not yet believed.
+/// A header with its extraData read: enough to compute its hash, not yet believed. What was computed once is kept.
 #[derive(Debug, Clone)]
 pub struct Block<L: ?Sized = dyn Layout> {
     header: Header,
+    hash: OnceLock<Hash32>,
+    seal_digest: OnceLock<Hash32>,
+    proposal: OnceLock<Proposal>,
+    /// Of the committed seals in their order, and then of the proposer's where the kind has one.
+    signers: OnceLock<Vec<Result<Address, SealFault>>>,
     extra: Box<L>,
 }
 
@@ -149,14 +164,17 @@ impl<L: Layout> Block<L> {
     /// As for [`Layout::read`].
     pub fn read(header: Header) -> Result<Self, Fault> {
         let extra = Box::new(L::read(&header)?);
-        Ok(Self { header, extra })
+        let (hash, seal_digest) = (OnceLock::new(), OnceLock::new());
+        let (proposal, signers) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { header, hash, seal_digest, proposal, signers, extra })
     }
 }
 
 impl<L: Layout + 'static> Block<L> {
     /// The same block, for code that serves all kinds.
     pub fn of_any_kind(self) -> Block {
-        Block { header: self.header, extra: self.extra }
+        let Self { header, hash, seal_digest, proposal, signers, extra } = self;
+        Block { header, hash, seal_digest, proposal, signers, extra }
     }
 }
 
@@ -178,12 +196,72 @@ impl<L: Layout + ?Sized> Block<L> {
 
     /// The block's identity.
     pub fn hash(&self) -> Hash32 {
-        self.extra.hash(&self.header)
+        *self.hash.get_or_init(|| self.extra.hash(&self.header))
     }
 
     /// What the committed seals sign.
     pub fn seal_digest(&self) -> Hash32 {
-        self.extra.seal_digest(&self.header)
+        *self.seal_digest.get_or_init(|| self.extra.seal_digest(&self.header, self.hash()))
+    }
+
+    /// Whom the committed seals name, in their order, validators or not. Recovered at the first call.
+    ///
+    /// # Errors
+    /// [`SealFault`] of the first that names nobody.
+    pub fn signers(&self) -> Result<Vec<Address>, SealFault> {
+        self.recovered().iter().take(self.extra.seals().len()).cloned().collect()
+    }
+
+    /// Whom the block names as its proposer, not yet known to be a validator.
+    ///
+    /// # Errors
+    /// [`SealFault`] if that is nobody.
+    pub fn proposer(&self) -> Result<Address, SealFault> {
+        match self.proposal() {
+            Proposal::By(author) => Ok(*author),
+            Proposal::Nobody => Err(SealFault::Length { got: 0 }),
+            Proposal::Sealed(..) => match self.recovered().get(self.extra.seals().len()) {
+                Some(proposer) => proposer.clone(),
+                None => Err(SealFault::Length { got: 0 }),
+            },
+        }
+    }
+
+    fn proposal(&self) -> &Proposal {
+        self.proposal.get_or_init(|| self.extra.proposal(&self.header))
+    }
+
+    fn recovered(&self) -> &[Result<Address, SealFault>] {
+        self.signers.get_or_init(|| self.all_seals().iter().map(|(digest, seal)| seal.recover(digest)).collect())
+    }
+
+    fn all_seals(&self) -> Vec<(Hash32, Seal)> {
+        let digest = self.seal_digest();
+        let mut seals: Vec<_> = self.extra.seals().iter().map(|seal| (digest, seal.clone())).collect();
+        if let Proposal::Sealed(digest, seal) = self.proposal() {
+            seals.push((*digest, seal.clone()));
+        }
+        seals
+    }
+
+    /// Whether the seals are neither too few nor too many to be judged at all: more seals than validators hold one
+    /// twice or an outsider's, and need not be recovered to say so.
+    pub(crate) fn check_seal_count(&self) -> Result<(), Fault> {
+        let (seals, validators) = (self.extra.seals().len(), self.validators().len());
+        if seals > validators {
+            let expected = format!("at most one seal of each of {validators} validators");
+            return Err(Fault::new(Reason::Quorum("too-many-seals"), expected, seals));
+        }
+        let need = self.quorum()?.need();
+        if seals < need {
+            return Err(below_quorum(need, validators, seals));
+        }
+        Ok(())
+    }
+
+    fn quorum(&self) -> Result<Quorum<Address>, Fault> {
+        Quorum::two_thirds(self.validators().iter().copied())
+            .map_err(|fault| Fault::new(Reason::ValidatorsCount, "a validator set", fault))
     }
 
     /// Who sealed this block: at least ceil(2n/3) of its own list, each once and nobody else. Whether that list is
@@ -192,21 +270,17 @@ impl<L: Layout + ?Sized> Block<L> {
     /// # Errors
     /// [`Rejection`] if a seal names nobody, an outsider, or a validator for the second time, or if they are too few.
     pub fn require_quorum(&self, budget: &mut Budget) -> Result<Vec<Address>, Rejection> {
-        let seals = self.extra.seals();
-        budget.signatures(seals.len())?;
+        self.check_seal_count()?;
+        budget.signatures(self.extra.seals().len())?;
         budget.hashed_bytes(self.header.raw().len())?;
-        let digest = self.seal_digest();
-        let recovered: Result<Vec<Address>, _> = seals.iter().map(|seal| seal.recover(&digest)).collect();
-        let signers = recovered.map_err(Fault::from)?;
-        let quorum = Quorum::two_thirds(self.validators().iter().copied())
-            .map_err(|fault| Fault::new(Reason::ValidatorsCount, "a validator set", fault))?;
-        quorum.require_exactly_members(&signers).map_err(|fault| {
-            let expected = format!("seals of {} of {} validators", quorum.need(), quorum.members().len());
-            let got = match &fault {
-                NoQuorum::Below { have, .. } => format!("{have}"),
-                other => other.to_string(),
-            };
-            Fault::new(Reason::Quorum(fault.reason()), expected, got)
+        let signers = self.signers().map_err(Fault::from)?;
+        let quorum = self.quorum()?;
+        quorum.require_exactly_members(&signers).map_err(|fault| match &fault {
+            NoQuorum::Below { have, need } => below_quorum(*need, quorum.members().len(), *have),
+            other => {
+                let expected = format!("seals of {} of {} validators", quorum.need(), quorum.members().len());
+                Fault::new(Reason::Quorum(fault.reason()), expected, other)
+            }
         })?;
         Ok(signers)
     }
@@ -214,7 +288,12 @@ impl<L: Layout + ?Sized> Block<L> {
     /// Judges everything but the list and the place in the ledger; yields the proposer, whose vote the block carries.
     fn judge(&self, budget: &mut Budget) -> Result<Address, Rejection> {
         self.check_form()?;
-        let proposer = self.extra.proposer(&self.header, budget)?;
+        self.check_seal_count()?;
+        if let Proposal::Sealed(..) = self.proposal() {
+            budget.signatures(1)?;
+            budget.hashed_bytes(self.header.raw().len())?;
+        }
+        let proposer = self.proposer().map_err(Fault::from)?;
         if self.validators().binary_search(&proposer).is_err() {
             return Err(Fault::new(Reason::AuthorNotValidator, "a proposer among the validators", proposer).into());
         }
@@ -232,6 +311,22 @@ impl<L: Layout + ?Sized> Block<L> {
         }
         Ok(())
     }
+}
+
+impl<L: Layout + ?Sized> Sealed for Block<L> {
+    fn unread(&self) -> Vec<(Hash32, Seal)> {
+        if self.signers.get().is_some() { Vec::new() } else { self.all_seals() }
+    }
+
+    fn keep(&self, signers: Vec<Result<Address, SealFault>>) {
+        // Known already: they were recovered from the same bytes.
+        let _ = self.signers.set(signers);
+    }
+}
+
+fn below_quorum(need: usize, validators: usize, have: usize) -> Fault {
+    let expected = format!("seals of {need} of {validators} validators");
+    Fault::new(Reason::Quorum("below-quorum"), expected, have)
 }
 
 #[cfg(test)]
@@ -359,7 +454,7 @@ mod tests {
     #[test]
     fn an_empty_list_of_validators() {
         let keys = keys(1);
-        all_refused(&keys, &[], "validators-count", |draft| draft.validators.clear());
+        all_refused(&keys, &[], "validators-in-contract", |draft| draft.validators.clear());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::fault::{Fault, Reason};
 use crate::tally::{Tally, Vote};
 use hufu_adapters_light_client::{Budget, Rejection};
+use hufu_schemas_core::Quorum;
 use serde::{Deserialize, Serialize};
 
 /// The validator set in force for the next block, with the votes pending about it.
@@ -94,6 +95,49 @@ impl State {
         }
         let proposer = block.judge(budget)?;
         Ok(Self { readings: matching }.after(block, proposer, epoch)?)
+    }
+
+    /// Whether this is the list of the next block, by the votes that were seen.
+    pub(crate) fn expects(&self, listed: &[Address]) -> bool {
+        self.readings.iter().any(|tally| tally.members() == listed)
+    }
+
+    /// Whether a block that lists these validators could be sealed by `need` of those in force here: what can be said
+    /// before any signer is recovered.
+    pub(crate) fn may_vouch(&self, listed: &[Address], need: impl Fn(usize) -> usize) -> bool {
+        self.readings.iter().all(|tally| {
+            let shared = tally.members().iter().filter(|member| listed.binary_search(member).is_ok()).count();
+            shared >= need(tally.members().len())
+        })
+    }
+
+    /// The state after a block that need not stand on the one this state stands after: its own list sealed it, and so
+    /// did `need` (of n) of the validators in force here. `None` if these are too few. What votes were pending is
+    /// unknown, as at an anchor.
+    ///
+    /// Whether it may be believed at all, by age and distance, is for the caller to say.
+    ///
+    /// # Errors
+    /// [`Rejection`] if its form, its proposer or its seals are not what its own list demands.
+    pub(crate) fn skip<L: Layout + ?Sized>(
+        &self,
+        block: &Block<L>,
+        epoch: u64,
+        need: impl Fn(usize) -> usize,
+        budget: &mut Budget,
+    ) -> Result<Option<Self>, Rejection> {
+        let proposer = block.judge(budget)?;
+        let signers = block.signers().map_err(Fault::from)?;
+        for tally in &self.readings {
+            let members = tally.members();
+            let vouching = Quorum::new(members.iter().copied(), need(members.len()))
+                .map_err(|fault| Fault::new(Reason::ValidatorsCount, "a validator set", fault))?;
+            if vouching.require_among(signers.iter().copied()).is_err() {
+                return Ok(None);
+            }
+        }
+        let before = Self { readings: vec![Tally::new(block.validators().to_vec())?] };
+        Ok(Some(before.after(block, proposer, epoch)?))
     }
 
     fn after<L: Layout + ?Sized>(self, block: &Block<L>, proposer: Address, epoch: u64) -> Result<Self, Fault> {

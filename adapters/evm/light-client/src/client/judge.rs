@@ -1,9 +1,9 @@
 //! Judging headers: from the anchor, one on top of the other, up to those that are settled.
 
+use super::ahead::{Candidate, MOST_AHEAD};
 use super::window::Window;
 use super::{DRIFT_SECONDS, EvmLightClient, Head, Judged, Rules, Trusted};
 use crate::address::Address;
-use crate::anchor::Consensus;
 use crate::block_state::{BlockState, Sealing};
 use crate::fault::{Fault, Reason};
 use crate::header::{Header, Link};
@@ -42,6 +42,9 @@ impl EvmLightClient {
                 let window = if self.anchor.consensus.reorganises() { Window::at(&trusted) } else { Window::default() };
                 self.follow(trusted, window, vec![facts], rest, now, budget)
             }
+            (Some((first, _)), Some(trusted)) if first.height.get() > wants && self.anchor.skipping.is_on() => {
+                self.follow(trusted.clone(), head.window.clone(), Vec::new(), fresh, now, budget)
+            }
             _ => Err(headers_wanted()),
         }
     }
@@ -54,30 +57,19 @@ impl EvmLightClient {
         budget: &mut Budget,
     ) -> Result<(Trusted, BlockFacts), Refusal> {
         budget.hashed_bytes(step.bytes.len())?;
-        let header = parse_step(step)?;
-        let time = require_not_ahead(&header, now)?;
+        let candidate = self.read(step)?;
+        let time = require_not_ahead(candidate.header(), now)?;
+        let hash = candidate.hash();
+        self.anchor.require(hash).map_err(Rejection::from)?;
         let named = self.anchor.validators.as_deref();
         let epoch = self.anchor.epoch;
-        let (hash, rules, header) = match self.anchor.consensus {
-            Consensus::Bft(kind) => {
-                let block = kind.read(header).map_err(Rejection::from)?;
-                self.anchor.require(block.hash()).map_err(Rejection::from)?;
-                let rules = Rules::Bft(bft::State::at_anchor(&block, epoch, named, budget)?);
-                (block.hash(), rules, block.header().clone())
-            }
-            Consensus::Clique => {
-                let block = clique::Block::read(header).map_err(Rejection::from)?;
-                self.anchor.require(block.hash()).map_err(Rejection::from)?;
-                let rules = Rules::Clique(clique::State::at_anchor(&block, epoch, named, budget)?);
-                (block.hash(), rules, block.header().clone())
-            }
-            Consensus::Unsealed => {
-                self.anchor.require(header.raw_hash()).map_err(Rejection::from)?;
-                (header.raw_hash(), Rules::Unsealed, header)
-            }
+        let rules = match &candidate {
+            Candidate::Bft(block) => Rules::Bft(bft::State::at_anchor(block, epoch, named, budget)?),
+            Candidate::Clique(block) => Rules::Clique(clique::State::at_anchor(block, epoch, named, budget)?),
+            Candidate::Unsealed(_) => Rules::Unsealed,
         };
+        let facts = self.facts(candidate.header(), hash, time, Sealing::Nobody);
         let link = Link { height: step.height.get(), hash, time: time.seconds() };
-        let facts = self.facts(&header, hash, time, Sealing::Nobody);
         Ok((Trusted { link, rules }, facts))
     }
 
@@ -120,7 +112,8 @@ impl EvmLightClient {
         Ok(Advance { head: Head { trusted: Some(trusted), window }, blocks })
     }
 
-    /// Judges steps one on top of the other, up to the first gap or the first block that is ahead of the clock.
+    /// Judges steps one on top of the other, up to the first gap that may not be skipped or the first block that is
+    /// ahead of the clock.
     pub(super) fn judge(
         &self,
         base: &Trusted,
@@ -129,54 +122,75 @@ impl EvmLightClient {
         budget: &mut Budget,
     ) -> Result<(Vec<Judged>, Option<Shortfall>), Refusal> {
         let mut judged: Vec<Judged> = Vec::new();
-        for step in steps {
+        let (mut rest, mut most) = (steps, 1);
+        while !rest.is_empty() {
             let (link, rules) = judged.last().map_or((&base.link, &base.rules), |last| (&last.link, &last.rules));
-            let due = link.height.saturating_add(1);
-            if step.height.get() != due {
-                return Ok((judged, Some(Shortfall::Headers { from: Height::new(due) })));
+            let mut ahead = self.read_ahead(link, rules, rest, most, budget).into_iter();
+            let (these, later) = rest.split_at(ahead.len().clamp(1, rest.len()));
+            for step in these {
+                let (link, rules) = judged.last().map_or((&base.link, &base.rules), |last| (&last.link, &last.rules));
+                let good = match step.height.get() == link.height.saturating_add(1) {
+                    true => self.judge_one(link, rules, step, ahead.next(), now, budget),
+                    false => self.judge_skip(link, rules, step, now, budget),
+                };
+                match good {
+                    Ok(block) => judged.push(block),
+                    Err(Refusal::NotYet(shortfall)) => return Ok((judged, Some(shortfall))),
+                    Err(no) => return Err(at(no, step.height)),
+                }
             }
-            match self.judge_one(link, rules, step, now, budget) {
-                Ok(block) => judged.push(block),
-                Err(Refusal::NotYet(shortfall)) => return Ok((judged, Some(shortfall))),
-                Err(no) => return Err(at(no, step.height)),
-            }
+            rest = later;
+            most = most.saturating_mul(2).min(MOST_AHEAD);
         }
         Ok((judged, None))
     }
 
-    pub(super) fn judge_one(
+    /// Judges one step on top of another block; `read` is its header where it was read already.
+    fn judge_one(
         &self,
         link: &Link,
         rules: &Rules,
         step: &Step,
+        read: Option<Candidate>,
         now: Timestamp,
         budget: &mut Budget,
     ) -> Result<Judged, Refusal> {
         budget.hashed_bytes(step.bytes.len())?;
-        let header = parse_step(step)?;
-        header.check_follows(link).map_err(Rejection::from)?;
+        let candidate = read.map_or_else(|| self.read(step), Ok)?;
+        candidate.header().check_follows(link).map_err(Rejection::from)?;
         let epoch = self.anchor.epoch;
-        let (hash, signer, sealing, after, header) = match rules {
-            Rules::Unsealed => (header.raw_hash(), None, Sealing::Nobody, Rules::Unsealed, header),
-            Rules::Bft(state) => {
-                let block = self.read_bft(header)?;
-                let after = state.advance(&block, epoch, budget)?;
-                let sealing = Sealing::Bft(bft::set_digest(block.validators()));
-                (block.hash(), None, sealing, Rules::Bft(after), block.header().clone())
+        let (signer, sealing, after) = match (rules, &candidate) {
+            (Rules::Bft(state), Candidate::Bft(block)) => {
+                let after = self.after_next(state, block, budget)?;
+                (None, Sealing::Bft(bft::set_digest(block.validators())), Rules::Bft(after))
             }
-            Rules::Clique(state) => {
-                let block = clique::Block::read(header).map_err(Rejection::from)?;
-                let (signer, after) = state.advance(&block, epoch, budget)?;
-                (block.hash(), Some(signer), Sealing::Nobody, Rules::Clique(after), block.header().clone())
+            (Rules::Clique(state), Candidate::Clique(block)) => {
+                let (signer, after) = state.advance(block, epoch, budget)?;
+                (Some(signer), Sealing::Nobody, Rules::Clique(after))
             }
+            (Rules::Unsealed, Candidate::Unsealed(_)) => (None, Sealing::Nobody, Rules::Unsealed),
+            _ => return Err(self.of_another_anchor().into()),
         };
-        // Last, so that a forged block of the future is refused rather than waited for.
-        let time = require_not_ahead(&header, now)?;
+        self.judged(&candidate, sealing, after, signer, now)
+    }
+
+    /// A block whose seals are good, once its time is too: last, so that a forged block of the future is refused rather
+    /// than waited for.
+    pub(super) fn judged(
+        &self,
+        candidate: &Candidate,
+        sealing: Sealing,
+        rules: Rules,
+        signer: Option<Address>,
+        now: Timestamp,
+    ) -> Result<Judged, Refusal> {
+        let header = candidate.header();
+        let time = require_not_ahead(header, now)?;
         // The rules of Clique know two difficulties, one and two.
         let weight = if signer.is_some() && header.fields().difficulty == U256::from(2u64) { 2 } else { 1 };
-        let facts = self.facts(&header, hash, time, sealing);
-        let link = Link { height: step.height.get(), hash, time: time.seconds() };
-        Ok(Judged { link, rules: after, signer, weight, facts })
+        let facts = self.facts(header, candidate.hash(), time, sealing);
+        let link = Link { height: header.fields().number, hash: candidate.hash(), time: time.seconds() };
+        Ok(Judged { link, rules, signer, weight, facts })
     }
 
     /// How many of these blocks, from the first on, are settled.
@@ -204,18 +218,6 @@ impl EvmLightClient {
             shortfall = Shortfall::Confirmations { have: number(have), need: number(need) };
         }
         Err(shortfall)
-    }
-
-    /// Reads a header by the BFT kind of the anchor. A head says which rules hold, and only this client writes heads, so
-    /// the other kind here means that a head was stored under another anchor.
-    pub(super) fn read_bft(&self, header: Header) -> Result<bft::Block, Rejection> {
-        match self.anchor.consensus {
-            Consensus::Bft(kind) => Ok(kind.read(header)?),
-            Consensus::Clique | Consensus::Unsealed => {
-                let expected = format!("a head of {}", self.anchor.consensus.as_str());
-                Err(Fault::new(Reason::Anchor, expected, "a head of a BFT kind").into())
-            }
-        }
     }
 
     pub(super) fn asked(&self) -> usize {

@@ -7,18 +7,22 @@
 //! Evidence of a block is the RLP list of all its raw receipts. Without evidence a block answers only where its own
 //! filter excludes the selector, or where it has no receipts at all.
 
+mod ahead;
 mod branch;
 mod find;
 mod judge;
 mod rival;
+mod skip;
 mod window;
 
 pub use find::needs_evidence;
 use judge::number;
+pub use skip::MAX_SKIP_SECONDS;
 use window::Window;
 
 use crate::anchor::Anchor;
 use crate::header::Link;
+use crate::recover::Signers;
 use crate::{address::Address, bft, clique};
 use hufu_adapters_light_client::{
     Advance, BlockFacts, Budget, ClientVersion, Finality, HeadFacts, ItemFacts, LightClient, Misbehaviour, Outcome,
@@ -26,6 +30,7 @@ use hufu_adapters_light_client::{
 };
 use hufu_schemas_core::{BlockHash, Height, LedgerId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How far a block's time may be ahead of the caller's clock, in seconds: what nodes themselves allow.
 pub const DRIFT_SECONDS: u64 = 15;
@@ -86,12 +91,14 @@ struct Judged {
 #[derive(Debug, Clone)]
 pub struct EvmLightClient {
     anchor: Anchor,
+    /// Recovered before: it saves work and decides nothing.
+    signers: Arc<Signers>,
 }
 
 impl EvmLightClient {
     /// A client that believes this anchor and nothing else.
     pub fn new(anchor: Anchor) -> Self {
-        Self { anchor }
+        Self { anchor, signers: Arc::default() }
     }
 
     fn wants(&self, head: &Head) -> u64 {

@@ -2,7 +2,7 @@
 //! whose blocks are only buried, or that nobody seals, is none: it is followed where it is better, and otherwise left.
 
 use super::EvmLightClient;
-use super::judge::parse_step;
+use super::ahead::Candidate;
 use crate::address::Address;
 use crate::bft;
 use crate::block_state::{BlockState, Sealing};
@@ -23,7 +23,7 @@ impl EvmLightClient {
         let state = BlockState::read(&block.state)?;
         let found = match &state.sealing {
             Sealing::Nobody => None,
-            Sealing::Bft(set) => self.bft_rival(&state, *set, other, budget)?,
+            Sealing::Bft(set) => self.bft_rival(block, &state, *set, other, budget)?,
         };
         let Some((hash, signers)) = found else { return Ok(None) };
         let hash = BlockHash::from_bytes(*hash.as_bytes());
@@ -39,16 +39,22 @@ impl EvmLightClient {
     /// in it.
     pub(super) fn bft_rival(
         &self,
+        trusted: &BlockFacts,
         state: &BlockState,
         set: Hash32,
         other: &Step,
         budget: &mut Budget,
     ) -> Result<Option<(Hash32, Vec<Address>)>, Rejection> {
-        let block = self.read_bft(parse_step(other)?)?;
+        let Candidate::Bft(block) = self.read(other)? else { return Err(self.of_another_anchor()) };
+        // The trusted block once more, as it comes from every other node: nobody needs to recover who sealed it.
+        let same_block = block.hash().as_bytes() == trusted.hash.as_bytes();
         let same_place = block.header().fields().parent_hash == state.parent_hash;
-        if !same_place || bft::set_digest(block.validators()) != set {
+        if same_block || !same_place || bft::set_digest(block.validators()) != set {
             return Ok(None);
         }
+        block.check_seal_count()?;
+        budget.clone().signatures(block.validators().len())?;
+        self.signers.recover(&[&block]);
         let signers = block.require_quorum(budget)?;
         Ok(Some((block.hash(), signers)))
     }

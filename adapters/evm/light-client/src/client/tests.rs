@@ -17,6 +17,8 @@ use hufu_adapters_light_client::{ItemRef, Shortfall};
 use serde_json::json;
 
 mod branches;
+mod outage;
+mod skips;
 
 const GENESIS_TIME: u64 = 1_700_000_000;
 

@@ -5,7 +5,7 @@ use crate::testing::{CliqueDraft, HeaderDraft};
 use hufu_adapters_light_client::Advanced;
 
 /// A Clique branch on top of `parent`: one block by each of `signers`, in order.
-fn branch(keys: &[Key], parent: Hash32, from: u64, signers: &[usize], gas: u8) -> Vec<Step> {
+pub(super) fn branch(keys: &[Key], parent: Hash32, from: u64, signers: &[usize], gas: u8) -> Vec<Step> {
     let mut parent_hash = parent;
     (from..)
         .zip(signers)
