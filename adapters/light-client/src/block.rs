@@ -188,6 +188,10 @@ pub enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Control {
+    /// The code is not, or before this block was not, the one that the definition pins: such an item is never believed.
+    /// No policy can ask for so little.
+    #[serde(skip_deserializing)]
+    Changed,
     /// Somebody may change or replace the code, or nothing proves that nobody can.
     IssuerControlled,
     /// The code is the one that the definition pins, and by the ledger's own rules nobody can change it.
@@ -198,6 +202,7 @@ impl Control {
     /// The text form used in records, policies and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Changed => "changed",
             Self::IssuerControlled => "issuer-controlled",
             Self::Fixed => "fixed",
         }
