@@ -126,8 +126,9 @@ fn walk<'a>(
     rest: &mut impl Iterator<Item = &'a [u8]>,
 ) -> Result<Option<&'a [u8]>, Fault> {
     let mut below_extension = false;
+    let whole = key.len();
     loop {
-        let node = Node::parse(raw)?;
+        let node = Node::parse(raw, whole - key.len())?;
         if below_extension && !matches!(node, Node::Branch(_)) {
             return Err(form("a branch below an extension", "another node"));
         }
@@ -182,12 +183,16 @@ enum Child<'a> {
 }
 
 impl<'a> Child<'a> {
-    fn read(items: &mut Reader<'a>) -> Result<Self, Fault> {
+    /// Reads the name of a node that stands below `depth` nibbles of keys. One that is inlined is read too, whether the
+    /// key leads to it or not: absence must not rest on a node that no trie holds. It has less than 32 bytes and each
+    /// level of it takes one at least, so this goes no deeper than that.
+    fn read(items: &mut Reader<'a>, depth: usize) -> Result<Self, Fault> {
         let raw = items.raw()?;
         if raw.first().is_some_and(|prefix| *prefix >= 0xc0) {
             if raw.len() >= HASHED_FROM {
                 return Err(form("a node of 32 bytes or more by its hash", format!("{} bytes inlined", raw.len())));
             }
+            Node::parse(raw, depth)?;
             return Ok(Self::Inlined(raw));
         }
         let name = Reader::new(raw).string()?;
@@ -213,19 +218,23 @@ enum Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn parse(raw: &'a [u8]) -> Result<Self, Fault> {
+    /// Reads the node that stands below `depth` nibbles of keys.
+    fn parse(raw: &'a [u8], depth: usize) -> Result<Self, Fault> {
         // Canonical all through, so also in what is inlined beside the path.
         rlp::check(raw)?;
         let items = Reader::whole_list(raw)?;
         match count(items.clone())? {
-            2 => Self::parse_short(items),
-            17 => Self::parse_branch(items),
+            2 => Self::parse_short(items, depth),
+            17 => Self::parse_branch(items, depth + 1),
             other => Err(Fault::new(Reason::ProofNode, "a list of 2 or 17 items", format!("{other} items"))),
         }
     }
 
-    fn parse_short(mut items: Reader<'a>) -> Result<Self, Fault> {
+    fn parse_short(mut items: Reader<'a>, depth: usize) -> Result<Self, Fault> {
         let (path, leaf) = Path::parse(items.string()?)?;
+        if depth + path.len() > 2 * MAX_KEY_BYTES {
+            return Err(leftover("a path longer than any key"));
+        }
         if leaf {
             let value = items.string()?;
             if value.is_empty() {
@@ -236,14 +245,18 @@ impl<'a> Node<'a> {
         if path.len() == 0 {
             return Err(Fault::new(Reason::ProofExtension, "an extension of one nibble or more", "none"));
         }
-        match Child::read(&mut items)? {
+        match Child::read(&mut items, depth + path.len())? {
             Child::None => Err(form("an extension with a child", "none")),
+            Child::Inlined(raw) if count(Reader::whole_list(raw)?)? != 17 => {
+                Err(form("a branch below an extension", "another node"))
+            }
             child => Ok(Self::Extension { path, child }),
         }
     }
 
-    fn parse_branch(mut items: Reader<'a>) -> Result<Self, Fault> {
-        let children = (0..16).map(|_| Child::read(&mut items)).collect::<Result<Vec<_>, _>>()?;
+    /// Reads a branch whose children stand below `depth` nibbles.
+    fn parse_branch(mut items: Reader<'a>, depth: usize) -> Result<Self, Fault> {
+        let children = (0..16).map(|_| Child::read(&mut items, depth)).collect::<Result<Vec<_>, _>>()?;
         if !items.string()?.is_empty() {
             return Err(form("no value in a branch, since keys are prefix-free", "a value"));
         }
@@ -282,11 +295,7 @@ impl<'a> Path<'a> {
             (1 | 3, nibble) => Some(nibble),
             _ => return Err(bad(format!("first byte {first:02x}"))),
         };
-        let path = Self { odd, pairs };
-        if path.len() > 2 * MAX_KEY_BYTES {
-            return Err(leftover("a path longer than any key"));
-        }
-        Ok((path, first & 0x20 != 0))
+        Ok((Self { odd, pairs }, first & 0x20 != 0))
     }
 
     fn len(&self) -> usize {
@@ -538,6 +547,10 @@ mod tests {
         assert_eq!(refused(keccak256(&over), &[0xab], &[over.clone(), deep]), "proof-path-leftover");
         let endless = node(&[&[&[0x20][..], &[0; 33]].concat(), &[9]]);
         assert_eq!(alone(&[0; 32], &endless), Err("proof-path-leftover"));
+        // A nibble of the key is behind, and the leaf below has 64 more: it differs from the key, and is no leaf of any.
+        let below = node(&[&[&[0x20, 0xff][..], &[0; 31]].concat(), &[9; 32]]);
+        let raw = branch(&[(0, keccak256(&below).as_bytes()), (1, &[7; 32])], &[]);
+        assert_eq!(refused(keccak256(&raw), &[0; 32], &[raw.clone(), below]), "proof-path-leftover");
     }
 
     #[test]
@@ -555,6 +568,10 @@ mod tests {
             assert_eq!(alone(&[0xab], &raw), Err("proof-node-malformed"));
         }
         assert_eq!(alone(&[0xab], &[0x83, 1, 2, 3]), Err("rlp-expected-list"));
+        // Inlined below an extension whose path is not the key's, and in a branch where the key does not go.
+        let three = node(&[&[0x20], &[1], &[1]]);
+        assert_eq!(alone(&[0xab], &node(&[&[0x1c], &three])), Err("proof-node-malformed"));
+        assert_eq!(alone(&[0xab], &branch(&[(0, &three), (1, &[7; 32])], &[])), Err("proof-node-malformed"));
     }
 
     #[test]
@@ -578,6 +595,8 @@ mod tests {
             ("a leaf below an extension", vec![node(&[&[0x10], &small])]),
             ("an extension of nothing", vec![node(&[&[0x10], &[]])]),
             ("an empty value", vec![node(&[&[0x20, 0x00], &[]])]),
+            ("a leaf below an extension beside the key's path", vec![node(&[&[0x15], &small])]),
+            ("an empty value beside the key's path", vec![branch(&[(0, &small), (1, &node(&[&[0x20], &[]]))], &[])]),
             (
                 "a short child by hash",
                 vec![branch(&[(0, keccak256(&short_branch).as_bytes()), (1, &small)], &[]), short_branch.clone()],
