@@ -158,6 +158,7 @@ async fn a_socket_of_one_node_wakes_the_question_to_another() {
     config.patience.poll = NEVER;
     let source = EvmSource::new(config).unwrap();
     source.steps(at(0), 100).await.unwrap();
+    assert_eq!(source.tip().await.unwrap(), at(TIP), "now both heights are known, for an hour");
     mine_until_heard(&devnet, &source).await;
     assert!(!source.steps(at(TIP + 1), 100).await.unwrap().is_empty());
 }
