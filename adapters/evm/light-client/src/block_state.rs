@@ -14,6 +14,9 @@ pub struct BlockState {
     pub parent_hash: Hash32,
     /// Root of the accounts trie, for account proofs.
     pub state_root: Hash32,
+    /// Root of the accounts trie that the block began with. `None` for the anchor itself, after headers that were skipped,
+    /// and for blocks kept before it was kept.
+    pub parent_state_root: Option<Hash32>,
     /// Root of the transactions trie.
     pub transactions_root: Hash32,
     /// Root of the receipts trie.
@@ -36,11 +39,12 @@ pub enum Sealing {
 
 impl BlockState {
     /// What is kept of a block with this header.
-    pub fn of(header: &Header, sealing: Sealing) -> Self {
+    pub fn of(header: &Header, parent_state_root: Option<Hash32>, sealing: Sealing) -> Self {
         let fields = header.fields();
         Self {
             parent_hash: fields.parent_hash,
             state_root: fields.state_root,
+            parent_state_root,
             transactions_root: fields.transactions_root,
             receipts_root: fields.receipts_root,
             bloom: fields.bloom.clone(),
@@ -48,8 +52,9 @@ impl BlockState {
         }
     }
 
-    /// `RLP[parentHash, stateRoot, transactionsRoot, receiptsRoot, bloom, sealing]`. The filter of a block without logs
-    /// is an empty string; sealing is empty or 32 bytes.
+    /// `RLP[parentHash, stateRoot, transactionsRoot, receiptsRoot, bloom, sealing, parentStateRoot]`. The filter of a block
+    /// without logs is an empty string; sealing is empty or 32 bytes; an unknown last item is left
+    /// out, as it is in blocks kept before there was one.
     pub fn write(&self) -> Vec<u8> {
         let mut items = Vec::with_capacity(512);
         for root in [&self.parent_hash, &self.state_root, &self.transactions_root, &self.receipts_root] {
@@ -60,6 +65,9 @@ impl BlockState {
         match &self.sealing {
             Sealing::Nobody => rlp::write_string(&[], &mut items),
             Sealing::Bft(digest) => rlp::write_string(digest.as_bytes(), &mut items),
+        }
+        if let Some(root) = &self.parent_state_root {
+            rlp::write_string(root.as_bytes(), &mut items);
         }
         let mut out = Vec::with_capacity(items.len() + 4);
         rlp::write_list(&items, &mut out);
@@ -76,8 +84,9 @@ impl BlockState {
         let (parent_hash, state_root, transactions_root, receipts_root) = (root()?, root()?, root()?, root()?);
         let bloom = read_bloom(items.string()?)?;
         let sealing = read_sealing(items.item()?)?;
+        let parent_state_root = if items.is_empty() { None } else { Some(Hash32::new(items.fixed()?)) };
         items.end()?;
-        Ok(Self { parent_hash, state_root, transactions_root, receipts_root, bloom, sealing })
+        Ok(Self { parent_hash, state_root, parent_state_root, transactions_root, receipts_root, bloom, sealing })
     }
 }
 
@@ -108,8 +117,10 @@ mod tests {
         for sealing in [Sealing::Nobody, Sealing::Bft(Hash32::new([3; 32]))] {
             for bloom in [[0; 256], [1; 256]] {
                 let header = Header::parse(&HeaderDraft { bloom, ..HeaderDraft::default() }.encode()).unwrap();
-                let state = BlockState::of(&header, sealing.clone());
-                assert_eq!(BlockState::read(&state.write()).unwrap(), state);
+                for parent in [None, Some(Hash32::new([4; 32]))] {
+                    let state = BlockState::of(&header, parent, sealing.clone());
+                    assert_eq!(BlockState::read(&state.write()).unwrap(), state);
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::anchor::{Anchor, FAMILY, fault};
 use crate::client::EvmLightClient;
 use crate::fault::{Fault, Reason};
 use crate::lane_source;
+use crate::pin::Pin;
 use crate::receipt::Log;
 use crate::selector::{ContractLogs, LogSelector};
 use hufu_adapters_light_client::{
@@ -49,6 +50,11 @@ impl EvmDecoder {
         Ok(Self { selector, contracts: contracts.into_iter().collect() })
     }
 
+    fn pinned(self, pins: &BTreeMap<Address, Pin>) -> Result<Self, Fault> {
+        let selector = LogSelector::read(&self.selector)?.pinned(pins)?.to_selector();
+        Ok(Self { selector, ..self })
+    }
+
     /// A decoder for a mapping's `source` section, of one contract or of several ([`crate::lane_source`]).
     ///
     /// # Errors
@@ -56,7 +62,9 @@ impl EvmDecoder {
     pub fn from_source(source: &Value) -> Result<Self, ConfigurationFault> {
         let contracts = lane_source::read(source)?;
         let place = if source.get("contracts").is_some() { "/contracts" } else { "/abi" };
-        Self::of(contracts).map_err(|error| fault(place, error.expected(), error.got()))
+        let pins = lane_source::pins(source)?;
+        let pinned = Self::of(contracts).and_then(|decoder| decoder.pinned(&pins));
+        pinned.map_err(|error| fault(place, error.expected(), error.got()))
     }
 
     /// Decodes one log's RLP.

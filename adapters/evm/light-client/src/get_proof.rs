@@ -83,6 +83,17 @@ impl GetProof {
         Ok(answer)
     }
 
+    /// The nodes of the account's proof, as they came.
+    pub fn account_nodes(&self) -> Vec<&[u8]> {
+        self.account_proof.iter().map(AsRef::as_ref).collect()
+    }
+
+    /// The nodes of a slot's proof, as they came; none where the answer does not speak of it.
+    pub fn slot_nodes(&self, slot: Hash32) -> Vec<&[u8]> {
+        let answer = self.storage_proof.iter().find(|answer| answer.key.0.as_bytes() == slot.as_bytes());
+        answer.map(|answer| answer.proof.iter().map(AsRef::as_ref).collect()).unwrap_or_default()
+    }
+
     /// What the answer proves under `state_root` of `address` and of `slots`, which are what was asked for: a node does
     /// not choose what it answers about.
     ///

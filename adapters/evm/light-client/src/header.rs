@@ -189,6 +189,18 @@ pub struct Link {
     pub hash: Hash32,
     /// Its time in seconds.
     pub time: u64,
+    /// Root of the state after it: the state that the following block begins with. `None` in heads stored before it was
+    /// kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_root: Option<Hash32>,
+}
+
+impl Link {
+    /// What must follow the block with this header, whose hash by its consensus kind is `hash`.
+    pub fn of(header: &Header, hash: Hash32) -> Self {
+        let fields = header.fields();
+        Self { height: fields.number, hash, time: fields.timestamp, state_root: Some(fields.state_root) }
+    }
 }
 
 /// The twelve fields in front of extraData.

@@ -5,15 +5,20 @@
 //! Several, each with the same members except `family`; an `abi` beside them is for those that have none of their own:
 //! `{"family": "evm", "abi": […], "contracts": [{"contract": "0x…"}, {"contract": "0x…", "events": ["Name"], "abi": […]}]}`.
 //!
+//! A contract's members may pin its code, `"code": "0x…"` and `"implementation": {…}` ([`crate::pin`]).
+//!
 //! Without `event` and `events` all named events of the ABI are meant. An anonymous event is read only where it is
 //! named here.
 
 use crate::abi::Abi;
 use crate::address::Address;
 use crate::anchor::{FAMILY, brief, fault};
+use crate::pin::Pin;
 use crate::selector::MAX_CONTRACTS;
 use hufu_adapters_light_client::ConfigurationFault;
+use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 type Section = Map<String, Value>;
 
@@ -26,7 +31,11 @@ pub type Contract = (Address, Abi);
 /// [`ConfigurationFault`] with the pointer of what is missing, unknown or wrong.
 pub fn read(source: &Value) -> Result<Vec<Contract>, ConfigurationFault> {
     let section = object(source, "")?;
-    require_known(section, "", &["family", "contract", "event", "events", "abi", "contracts"])?;
+    require_known(
+        section,
+        "",
+        &["family", "contract", "event", "events", "abi", "contracts", "code", "implementation"],
+    )?;
     let family = need(section, "", "family", "\"evm\"")?;
     if family != FAMILY {
         return Err(fault("/family", "\"evm\"", &brief(family)));
@@ -38,7 +47,7 @@ pub fn read(source: &Value) -> Result<Vec<Contract>, ConfigurationFault> {
 }
 
 fn read_several(section: &Section, several: &Value) -> Result<Vec<Contract>, ConfigurationFault> {
-    if ["contract", "event", "events"].iter().any(|key| section.contains_key(*key)) {
+    if ["contract", "event", "events", "code", "implementation"].iter().any(|key| section.contains_key(*key)) {
         return Err(fault("/contracts", "contracts, or contract with its events", "both"));
     }
     let due = format!("a list of 1 to {MAX_CONTRACTS} contracts");
@@ -51,10 +60,49 @@ fn read_several(section: &Section, several: &Value) -> Result<Vec<Contract>, Con
     let entries = list.iter().enumerate().map(|(place, entry)| {
         let at = format!("/contracts/{place}");
         let entry = object(entry, &at)?;
-        require_known(entry, &at, &["contract", "event", "events", "abi"])?;
+        require_known(entry, &at, &["contract", "event", "events", "abi", "code", "implementation"])?;
         read_contract(entry, &at, shared)
     });
     entries.collect()
+}
+
+/// What the section pins of its contracts' code.
+///
+/// # Errors
+/// [`ConfigurationFault`] with the pointer of what is wrong. What [`read`] refuses may be passed over.
+pub fn pins(source: &Value) -> Result<BTreeMap<Address, Pin>, ConfigurationFault> {
+    let several = source.get("contracts").and_then(Value::as_array);
+    let sections: Vec<(String, &Value)> = match several {
+        None => vec![(String::new(), source)],
+        Some(list) => list.iter().enumerate().map(|(place, entry)| (format!("/contracts/{place}"), entry)).collect(),
+    };
+    let mut pins = BTreeMap::new();
+    for (at, section) in sections {
+        let contract = section.get("contract").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        if let (Some(contract), Some(pin)) = (contract, read_pin(section, &at)?) {
+            pins.insert(contract, pin);
+        }
+    }
+    Ok(pins)
+}
+
+fn read_pin(section: &Value, at: &str) -> Result<Option<Pin>, ConfigurationFault> {
+    let place = |key: &str| format!("{at}/{key}");
+    let behind = section.get("implementation");
+    let Some(code) = section.get("code") else {
+        return match behind {
+            None => Ok(None),
+            Some(_) => Err(fault(&place("code"), "the proxy's own code beside its implementation", "nothing")),
+        };
+    };
+    let hash = code.as_str().and_then(|text| text.parse().ok());
+    let hash =
+        hash.ok_or_else(|| fault(&place("code"), "0x and 64 hex digits, Keccak-256 of the code", &brief(code)))?;
+    let behind = behind.map(Deserialize::deserialize).transpose();
+    let behind = behind.map_err(|error| {
+        fault(&place("implementation"), "{slot, address, code}, of a known form of proxy", &error.to_string())
+    })?;
+    Pin::new(hash, behind).map(Some).map_err(|error| fault(&place("code"), error.expected(), error.got()))
 }
 
 /// Reads the members about one contract, of a section or an entry at `at`.

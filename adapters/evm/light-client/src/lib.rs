@@ -1,9 +1,9 @@
 //! EVM consortium ledgers: what makes their headers final and their logs included.
 //!
 //! In scope: canonical RLP, headers up to Prague, QBFT, IBFT 2.0, legacy IBFT and Clique with votes followed header by
-//! header, receipts tries rebuilt whole, events of one or several contracts decoded by pinned ABIs, proofs of single
-//! items, accounts and slots ([`proof`], [`account`], [`get_proof`]: a library that no lane uses as yet). [`EvmFamily`]
-//! is the door for the gateway.
+//! header, receipts tries rebuilt whole, events of one or several contracts decoded by pinned ABIs, proofs of accounts
+//! and slots for who controls the code that spoke ([`control`]), proofs of single items ([`proof`]: a library that no lane
+//! uses as yet). [`EvmFamily`] is the door for the gateway.
 //!
 //! Out of scope here as yet: skipping headers, validator sets kept by a contract (docs/coverage.md).
 //!
@@ -17,8 +17,10 @@ pub mod bft;
 pub mod block_state;
 pub mod bloom;
 pub mod body;
+pub mod bytecode;
 pub mod client;
 pub mod clique;
+pub mod control;
 pub mod decoder;
 pub mod fault;
 pub mod get_proof;
@@ -27,6 +29,7 @@ pub mod ibft1;
 pub mod ibft2;
 pub mod keccak;
 pub mod lane_source;
+pub mod pin;
 pub mod proof;
 pub mod qbft;
 pub mod receipt;
@@ -43,7 +46,7 @@ mod testing;
 
 pub use address::Address;
 pub use anchor::Anchor;
-pub use client::{EvmLightClient, needs_evidence};
+pub use client::{EvmLightClient, needs_evidence, pinned_speakers};
 pub use decoder::{EvmDecoder, EvmFamily};
 pub use fault::Fault;
 pub use header::Header;

@@ -7,10 +7,12 @@ use crate::address::Address;
 use crate::bloom::Bloom;
 use crate::fault::{Fault, Reason};
 use crate::keccak::Hash32;
+use crate::pin::Pin;
 use crate::receipt::{self, Log};
 use hufu_adapters_light_client::Selector;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// First topics that a selector may name of one contract.
 pub const MAX_TOPICS: usize = 256;
@@ -32,6 +34,9 @@ pub struct ContractLogs {
     /// First topics that no log of an anonymous event has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     except: Vec<Hash32>,
+    /// What is pinned of its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pin: Option<Pin>,
 }
 
 impl ContractLogs {
@@ -39,7 +44,7 @@ impl ContractLogs {
     pub fn named(contract: Address, mut topics: Vec<Hash32>) -> Self {
         topics.sort_unstable();
         topics.dedup();
-        Self { contract, topics, anonymous: Vec::new(), except: Vec::new() }
+        Self { contract, topics, anonymous: Vec::new(), except: Vec::new(), pin: None }
     }
 
     /// Also logs with one of these numbers of topics, unless their first is one of `except`.
@@ -56,7 +61,8 @@ impl ContractLogs {
 
     /// Its one spelling.
     fn canonical(&self) -> Self {
-        Self::named(self.contract, self.topics.clone()).and_anonymous(self.anonymous.clone(), self.except.clone())
+        let logs = Self::named(self.contract, self.topics.clone());
+        Self { pin: self.pin, ..logs.and_anonymous(self.anonymous.clone(), self.except.clone()) }
     }
 
     fn require_limits(&self) -> Result<(), Fault> {
@@ -64,6 +70,7 @@ impl ContractLogs {
         if topics > MAX_TOPICS || (topics == 0 && counts.is_empty()) {
             return Err(Fault::new(Reason::Selector, format!("1 to {MAX_TOPICS} topics"), topics));
         }
+        self.pin.map(Pin::checked).transpose()?;
         match counts.iter().find(|count| **count > receipt::MAX_TOPICS) {
             None => Ok(()),
             Some(count) => {
@@ -88,7 +95,8 @@ impl ContractLogs {
 }
 
 /// Contracts and the logs of each that are meant. As JSON, for one contract `{"contract": "0x…", "topics": ["0x…", …]}`,
-/// with `"anonymous": [2, …]` and `"except": ["0x…", …]` where it has anonymous events; for several
+/// with `"anonymous": [2, …]` and `"except": ["0x…", …]` where it has anonymous events and with `"pin": {…}` where its
+/// code is pinned ([`Pin`]); for several
 /// `{"contracts": [{"contract": "0x…", …}, …]}`, ascending by address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSelector {
@@ -129,6 +137,30 @@ impl LogSelector {
             return Err(Fault::new(Reason::Selector, format!("at most {MAX_HASHES} topics in all"), hashes));
         }
         Ok(Self { contracts })
+    }
+
+    /// The same logs, of contracts whose code is pinned.
+    ///
+    /// # Errors
+    /// [`Fault`] if a contract is not among those that are read.
+    pub fn pinned(mut self, pins: &BTreeMap<Address, Pin>) -> Result<Self, Fault> {
+        for (contract, pin) in pins {
+            let logs = self.contracts.iter_mut().find(|logs| logs.contract == *contract);
+            let logs = logs.ok_or_else(|| Fault::new(Reason::Selector, "a contract that is read", contract))?;
+            logs.pin = Some(*pin);
+        }
+        Ok(self)
+    }
+
+    /// Whether the code of any contract is pinned.
+    pub fn has_pins(&self) -> bool {
+        self.contracts.iter().any(|logs| logs.pin.is_some())
+    }
+
+    /// What is pinned of a contract's code.
+    pub fn pin(&self, contract: Address) -> Option<&Pin> {
+        let found = self.contracts.binary_search_by_key(&contract, |logs| logs.contract);
+        found.ok().and_then(|place| self.contracts.get(place)).and_then(|logs| logs.pin.as_ref())
     }
 
     /// Reads the family's selector.

@@ -1,9 +1,12 @@
 //! Finding logs in a trusted block.
 
 use super::EvmLightClient;
+use crate::address::Address;
 use crate::block_state::BlockState;
+use crate::control::{self, CodeProof, Shown, StateRoots};
 use crate::fault::{Fault, Reason};
-use crate::receipt::{Receipt, open_evidence};
+use crate::pin::Pin;
+use crate::receipt::{Log, Receipt, open_evidence};
 use crate::selector::LogSelector;
 use crate::trie::EMPTY_ROOT;
 use hufu_adapters_light_client::outcome::Refusal;
@@ -11,6 +14,7 @@ use hufu_adapters_light_client::{
     BlockFacts, Budget, Control, ItemFacts, ItemRef, Rejection, Shortfall, Standing, Wanted,
 };
 use hufu_schemas_core::{Height, Position};
+use std::collections::BTreeMap;
 
 impl EvmLightClient {
     pub(super) fn find(
@@ -23,22 +27,68 @@ impl EvmLightClient {
         let (Wanted::Matching(selector) | Wanted::These(selector, _)) = wanted;
         let selector = LogSelector::read(selector).map_err(Rejection::from)?;
         let state = BlockState::read(&block.state).map_err(Rejection::from)?;
-        let receipts = match evidence {
+        let (receipts, proofs) = match evidence {
             Some(evidence) => {
                 budget.hashed_bytes(evidence.len().saturating_mul(2))?;
-                open_evidence(evidence, state.receipts_root).map_err(Rejection::from)?
+                let (receipts, proofs) = control::split(evidence).map_err(Rejection::from)?;
+                (open_evidence(receipts, state.receipts_root).map_err(Rejection::from)?, proofs)
             }
-            None if state.receipts_root == EMPTY_ROOT || selector.is_excluded_by(&state.bloom) => Vec::new(),
+            None if state.receipts_root == EMPTY_ROOT || selector.is_excluded_by(&state.bloom) => Default::default(),
             None => return Err(Shortfall::Evidence { height: block.height }.into()),
         };
+        let at = |fault: Fault| Refusal::from(Rejection::from(fault).at(block.height));
+        let speakers = pinned_speakers(&receipts, &selector).map_err(at)?;
+        let roots = StateRoots { now: state.state_root, before: state.parent_state_root };
+        let controls = judge_code(&speakers, &proofs, roots, budget).map_err(at)?;
+        let controls = controls.ok_or(Shortfall::Evidence { height: block.height })?;
+        let block = Found { height: block.height, receipts: &receipts, selector: &selector, controls };
         let found = match wanted {
-            Wanted::Matching(_) => every_match(block.height, &receipts, &selector),
-            Wanted::These(_, refs) => {
-                refs.iter().map(|item| this_one(block.height, &receipts, &selector, item)).collect()
-            }
+            Wanted::Matching(_) => block.every_match(),
+            Wanted::These(_, refs) => refs.iter().map(|item| block.this_one(item)).collect(),
         };
-        found.map_err(|fault| Rejection::from(fault).at(block.height).into())
+        found.map_err(at)
     }
+}
+
+/// The contracts whose code the selector pins and of which it selects a log among these receipts, with what is pinned.
+///
+/// # Errors
+/// [`Fault`] if a receipt is malformed.
+pub fn pinned_speakers<R: AsRef<[u8]>>(
+    receipts: &[R],
+    selector: &LogSelector,
+) -> Result<BTreeMap<Address, Pin>, Fault> {
+    let mut speakers = BTreeMap::new();
+    if !selector.has_pins() {
+        return Ok(speakers);
+    }
+    for bytes in receipts {
+        for log in Receipt::parse(bytes.as_ref())?.logs() {
+            if let Some(pin) = selector.pin(log.address()).filter(|_| selector.matches(log)) {
+                speakers.insert(log.address(), *pin);
+            }
+        }
+    }
+    Ok(speakers)
+}
+
+/// Who can change the code of each speaker; `None` while something that shows it is missing. Proofs of other contracts
+/// are passed over: evidence of one block may serve several lanes.
+fn judge_code(
+    speakers: &BTreeMap<Address, Pin>,
+    proofs: &[CodeProof<'_>],
+    roots: StateRoots,
+    budget: &mut Budget,
+) -> Result<Option<BTreeMap<Address, Control>>, Fault> {
+    let mut controls = BTreeMap::new();
+    for (address, pin) in speakers {
+        let Some(proof) = proofs.iter().find(|proof| proof.address == *address) else { return Ok(None) };
+        match proof.judge(pin, roots, budget)? {
+            Shown::Control(control) => controls.insert(*address, control),
+            Shown::CodeMissing => return Ok(None),
+        };
+    }
+    Ok(Some(controls))
 }
 
 /// Whether a block's own data lets a source skip fetching its receipts for this selector.
@@ -50,41 +100,54 @@ pub fn needs_evidence(block_state: &[u8], selector: &hufu_adapters_light_client:
     let selector = LogSelector::read(selector)?;
     Ok(state.receipts_root != EMPTY_ROOT && !selector.is_excluded_by(&state.bloom))
 }
-fn every_match(height: Height, receipts: &[&[u8]], selector: &LogSelector) -> Result<Vec<ItemFacts>, Fault> {
-    let mut found = Vec::new();
-    for (transaction, bytes) in (0u32..).zip(receipts) {
-        let receipt = Receipt::parse(bytes)?;
-        for (event, log) in (0u32..).zip(receipt.logs()) {
-            if selector.matches(log) {
-                found.push(item(height, ItemRef { transaction, event }, log.raw()));
-            }
-        }
-    }
-    Ok(found)
+
+/// A block with what was found of it.
+struct Found<'a> {
+    height: Height,
+    receipts: &'a [&'a [u8]],
+    selector: &'a LogSelector,
+    /// Of pinned contracts.
+    controls: BTreeMap<Address, Control>,
 }
 
-fn this_one(height: Height, receipts: &[&[u8]], selector: &LogSelector, wanted: &ItemRef) -> Result<ItemFacts, Fault> {
-    let missing = || {
-        let expected = format!("transaction {}, event {} in the block", wanted.transaction, wanted.event);
-        Fault::new(Reason::ItemMissing, expected, format!("{} receipts without it", receipts.len()))
-    };
-    let bytes = place(wanted.transaction).and_then(|at| receipts.get(at)).ok_or_else(missing)?;
-    let receipt = Receipt::parse(bytes)?;
-    let log = place(wanted.event).and_then(|at| receipt.logs().get(at)).ok_or_else(missing)?;
-    if !selector.matches(log) {
-        let expected = format!("a selected event of contract {}", selector.contract());
-        let got = format!("contract {}, first topic {:?}", log.address(), log.topics().first());
-        return Err(Fault::new(Reason::ItemOfAnother, expected, got));
+impl Found<'_> {
+    fn every_match(&self) -> Result<Vec<ItemFacts>, Fault> {
+        let mut found = Vec::new();
+        for (transaction, bytes) in (0u32..).zip(self.receipts) {
+            let receipt = Receipt::parse(bytes)?;
+            for (event, log) in (0u32..).zip(receipt.logs()) {
+                if self.selector.matches(log) {
+                    found.push(self.item(ItemRef { transaction, event }, log));
+                }
+            }
+        }
+        Ok(found)
     }
-    Ok(item(height, *wanted, log.raw()))
+
+    fn this_one(&self, wanted: &ItemRef) -> Result<ItemFacts, Fault> {
+        let missing = || {
+            let expected = format!("transaction {}, event {} in the block", wanted.transaction, wanted.event);
+            Fault::new(Reason::ItemMissing, expected, format!("{} receipts without it", self.receipts.len()))
+        };
+        let bytes = place(wanted.transaction).and_then(|at| self.receipts.get(at)).ok_or_else(missing)?;
+        let receipt = Receipt::parse(bytes)?;
+        let log = place(wanted.event).and_then(|at| receipt.logs().get(at)).ok_or_else(missing)?;
+        if !self.selector.matches(log) {
+            let expected = format!("a selected event of contract {}", self.selector.contract());
+            let got = format!("contract {}, first topic {:?}", log.address(), log.topics().first());
+            return Err(Fault::new(Reason::ItemOfAnother, expected, got));
+        }
+        Ok(self.item(*wanted, log))
+    }
+
+    fn item(&self, place: ItemRef, log: &Log<'_>) -> ItemFacts {
+        let position = Position { height: self.height, transaction: place.transaction, event: place.event };
+        // Where no code is pinned, whoever may change it may emit what it likes.
+        let control = self.controls.get(&log.address()).copied().unwrap_or(Control::IssuerControlled);
+        ItemFacts { position, native: log.raw().to_vec(), standing: Standing::Proven, control }
+    }
 }
 
 fn place(index: u32) -> Option<usize> {
     usize::try_from(index).ok()
-}
-
-fn item(height: Height, place: ItemRef, native: &[u8]) -> ItemFacts {
-    let position = Position { height, transaction: place.transaction, event: place.event };
-    // No code is pinned here: whoever may change the contract's code may emit what it likes.
-    ItemFacts { position, native: native.to_vec(), standing: Standing::Proven, control: Control::IssuerControlled }
 }

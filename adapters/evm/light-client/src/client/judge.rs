@@ -68,18 +68,25 @@ impl EvmLightClient {
             Candidate::Clique(block) => Rules::Clique(clique::State::at_anchor(block, epoch, named, budget)?),
             Candidate::Unsealed(_) => Rules::Unsealed,
         };
-        let facts = self.facts(candidate.header(), hash, time, Sealing::Nobody);
-        let link = Link { height: step.height.get(), hash, time: time.seconds() };
+        let facts = self.facts(candidate.header(), hash, time, None, Sealing::Nobody);
+        let link = Link::of(candidate.header(), hash);
         Ok((Trusted { link, rules }, facts))
     }
 
-    pub(super) fn facts(&self, header: &Header, hash: Hash32, time: Timestamp, sealing: Sealing) -> BlockFacts {
+    pub(super) fn facts(
+        &self,
+        header: &Header,
+        hash: Hash32,
+        time: Timestamp,
+        parent: Option<Hash32>,
+        sealing: Sealing,
+    ) -> BlockFacts {
         BlockFacts {
             height: Height::new(header.fields().number),
             hash: BlockHash::from_bytes(*hash.as_bytes()),
             time,
             finality: self.finality(),
-            state: BlockState::of(header, sealing).write(),
+            state: BlockState::of(header, parent, sealing).write(),
         }
     }
 
@@ -171,14 +178,15 @@ impl EvmLightClient {
             (Rules::Unsealed, Candidate::Unsealed(_)) => (None, Sealing::Nobody, Rules::Unsealed),
             _ => return Err(self.of_another_anchor().into()),
         };
-        self.judged(&candidate, sealing, after, signer, now)
+        self.judged(&candidate, link.state_root, sealing, after, signer, now)
     }
 
     /// A block whose seals are good, once its time is too: last, so that a forged block of the future is refused rather
-    /// than waited for.
+    /// than waited for. `parent` is the root of the state that it began with, where the block below was followed.
     pub(super) fn judged(
         &self,
         candidate: &Candidate,
+        parent: Option<Hash32>,
         sealing: Sealing,
         rules: Rules,
         signer: Option<Address>,
@@ -188,8 +196,8 @@ impl EvmLightClient {
         let time = require_not_ahead(header, now)?;
         // The rules of Clique know two difficulties, one and two.
         let weight = if signer.is_some() && header.fields().difficulty == U256::from(2u64) { 2 } else { 1 };
-        let facts = self.facts(header, candidate.hash(), time, sealing);
-        let link = Link { height: header.fields().number, hash: candidate.hash(), time: time.seconds() };
+        let facts = self.facts(header, candidate.hash(), time, parent, sealing);
+        let link = Link::of(header, candidate.hash());
         Ok(Judged { link, rules, signer, weight, facts })
     }
 

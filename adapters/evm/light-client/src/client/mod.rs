@@ -5,7 +5,8 @@
 //! beside it what a better branch is judged from ([`window`]).
 //!
 //! Evidence of a block is the RLP list of all its raw receipts. Without evidence a block answers only where its own
-//! filter excludes the selector, or where it has no receipts at all.
+//! filter excludes the selector, or where it has no receipts at all. Where the selector pins the code of a contract that
+//! spoke, proofs of its state come with the receipts ([`crate::control`]).
 
 mod ahead;
 mod branch;
@@ -15,7 +16,7 @@ mod rival;
 mod skip;
 mod window;
 
-pub use find::needs_evidence;
+pub use find::{needs_evidence, pinned_speakers};
 use judge::number;
 pub use skip::MAX_SKIP_SECONDS;
 use window::Window;

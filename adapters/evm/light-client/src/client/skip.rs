@@ -54,7 +54,7 @@ impl EvmLightClient {
         }
         let after = self.after_skip(state, block, budget)?.ok_or_else(nearer)?;
         let sealing = Sealing::Bft(bft::set_digest(block.validators()));
-        self.judged(&candidate, sealing, Rules::Bft(after), None, now)
+        self.judged(&candidate, None, sealing, Rules::Bft(after), None, now)
     }
 
     /// The state after the next block. Its list is what the votes lead to; where skipping is on some of them may be

@@ -225,8 +225,7 @@ impl Walk {
                 return self.push(row, None);
             }
         };
-        let fields = candidate.header().fields();
-        let link = Link { height: fields.number, hash: candidate.hash(), time: fields.timestamp };
+        let link = Link::of(candidate.header(), candidate.hash());
         let contents = block.check_body(candidate.header()).and_then(|()| self.compare_receipts(candidate.header()));
         let unsettled = match (&good.rules, good.buried_by) {
             (Rules::Clique(state), Some(signer)) => Some((signer, state.clone())),
