@@ -27,6 +27,7 @@
 
 mod blocks;
 pub mod config;
+mod control;
 mod hex_json;
 mod hint;
 mod node;

@@ -337,6 +337,12 @@ impl Node {
         Ok(Some(receipts))
     }
 
+    /// Answers about the state of blocks, one a call; `None` where the node does not keep it.
+    pub(crate) async fn state(&self, calls: &[Call]) -> Result<Vec<Option<Box<RawValue>>>, NodeFault> {
+        let answers = self.ask(calls, self.limits.batch).await?;
+        calls.iter().zip(answers).map(|(call, answer)| unless_not_held(call.method, answer)).collect()
+    }
+
     /// Asks a method that not every node offers, once for each height. `None` where it gave nothing or an error: the
     /// next way is tried then, and says what is the matter.
     async fn offered(

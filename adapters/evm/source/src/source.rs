@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::blocks::possible_hashes;
 use crate::config::{ConfigFault, EvmSourceConfig};
+use crate::control::Pins;
 use crate::hint::{self, Bell, Socket};
 use crate::node::{Node, NodeFault};
 use crate::progress::Meter;
@@ -331,7 +332,13 @@ impl EvmSource {
                     fault => fault,
                 });
             }
-            block.evidence = Some(evidence);
+            block.evidence = Some(match &block.pins {
+                None => evidence,
+                Some(pins) => match pins.show(node, block.height, &receipts, evidence).await {
+                    Err(NodeFault::Lying(fault)) => return Err(forked_or_lying(node, block, fault).await),
+                    shown => shown?,
+                },
+            });
         }
         Ok(())
     }
@@ -362,6 +369,8 @@ struct Wanted {
     height: u64,
     hash: Hash32,
     receipts_root: Hash32,
+    /// What the lane pins of contracts' code, where it does.
+    pins: Option<Pins>,
     evidence: Option<Vec<u8>>,
 }
 
@@ -374,7 +383,8 @@ fn wanted(block: &TrustedBlock, selector: &Selector) -> Result<Option<Wanted>, S
     }
     let receipts_root = BlockState::read(state).map_err(|fault| foreign(block, &fault.to_string()))?.receipts_root;
     let hash = Hash32::new(*block.hash().as_bytes());
-    Ok(Some(Wanted { height: block.height().get(), hash, receipts_root, evidence: None }))
+    let pins = Pins::of(block, selector);
+    Ok(Some(Wanted { height: block.height().get(), hash, receipts_root, pins, evidence: None }))
 }
 
 fn foreign(block: &TrustedBlock, got: &str) -> SourceError {
