@@ -19,4 +19,5 @@ mod program;
 mod registry;
 mod rpc;
 mod samples;
+mod viem;
 mod wait;
