@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use reqwest::Upgraded;
 use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -23,6 +24,9 @@ use crate::transport::Upgrade;
 /// Bytes of one message: a header is 2 KiB in JSON, and extraData of 100 validators (20 bytes each) with their seals (65
 /// bytes each) is 17 KiB in hex.
 const MESSAGE_BYTES: usize = 64 << 10;
+
+/// Bytes that wait to be sent, answers to pings among them: a node that does not read is hung up on.
+const UNSENT_BYTES: usize = 16 << 10;
 
 /// Messages a second that a socket may send: the fastest ledgers make a few blocks a second.
 const MESSAGES_A_SECOND: u32 = 64;
@@ -119,6 +123,13 @@ impl Socket {
         }
     }
 
+    async fn send(&self, stream: &mut WebSocketStream<Upgraded>, message: Message) -> Result<(), End> {
+        match timeout(self.patience.request, stream.send(message)).await {
+            Ok(sent) => sent.map_err(|error| End::Broke(error.to_string())),
+            Err(_) => Err(End::Broke(format!("nothing could be sent for {:?}", self.patience.request))),
+        }
+    }
+
     /// One connection, from its opening to its end.
     async fn once(&self, bell: &Bell, heads: &mut u64) -> End {
         let opened = match timeout(self.patience.request, self.upgrade.open()).await {
@@ -126,11 +137,14 @@ impl Socket {
             Ok(Err(detail)) => return End::NotOpened(detail),
             Err(_) => return End::NotOpened(format!("no answer in {:?}", self.patience.request)),
         };
-        let config =
-            WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES)).max_frame_size(Some(MESSAGE_BYTES));
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MESSAGE_BYTES))
+            .max_frame_size(Some(MESSAGE_BYTES))
+            .write_buffer_size(0)
+            .max_write_buffer_size(UNSENT_BYTES);
         let mut stream = WebSocketStream::from_raw_socket(opened, Role::Client, Some(config)).await;
-        if let Err(error) = stream.send(Message::text(SUBSCRIBE)).await {
-            return End::Broke(error.to_string());
+        if let Err(end) = self.send(&mut stream, Message::text(SUBSCRIBE)).await {
+            return end;
         }
         let mut hearing = Hearing::new(Instant::now());
         let mut pings = interval((self.patience.socket_silence / PINGS).max(Duration::from_millis(1)));
@@ -158,12 +172,22 @@ impl Socket {
                     if hearing.last.elapsed() >= self.patience.socket_silence {
                         return End::Silent(self.patience.socket_silence);
                     }
-                    if let Err(error) = stream.send(Message::Ping(Bytes::new())).await {
-                        return End::Broke(error.to_string());
+                    if let Err(end) = self.send(&mut stream, Message::Ping(Bytes::new())).await {
+                        return end;
                     }
                 }
             }
         }
+    }
+}
+
+/// For fuzzing alone: a message is the answer to our subscription, and then an announcement.
+pub(crate) fn hear(body: &[u8]) {
+    let now = Instant::now();
+    let message = Message::binary(body.to_vec());
+    let mut hearing = Hearing::new(now);
+    if hearing.hear(&message, now).is_ok() && hearing.hear(&message, now).is_ok() {
+        assert!(hearing.heads <= 1, "one message announced more than one head");
     }
 }
 

@@ -11,3 +11,4 @@ mod fake;
 mod history;
 mod limits;
 mod support;
+mod tls;
