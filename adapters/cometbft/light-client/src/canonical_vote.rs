@@ -11,14 +11,14 @@ const PRECOMMIT: u64 = 2;
 
 /// What stands before and after the timestamp: the same for all votes of a commit.
 #[derive(Debug, Clone)]
-pub(crate) struct VoteBytes {
+pub struct VoteBytes {
     before: Vec<u8>,
     after: Vec<u8>,
 }
 
 impl VoteBytes {
     /// For votes for the commit's block. A height or round beyond 2^63 cannot be: headers are checked first.
-    pub(crate) fn of(commit: &Commit, chain_id: &str) -> Self {
+    pub fn of(commit: &Commit, chain_id: &str) -> Self {
         let id = &commit.block_id;
         let hash = id.hash.as_ref().map_or(&[][..], |hash| hash.as_bytes());
         let block_id = Message::new().bytes(1, hash).message(2, &id.parts.encode()).done();
@@ -34,7 +34,7 @@ impl VoteBytes {
     }
 
     /// What the validator that voted at `timestamp` signed.
-    pub(crate) fn at(&self, timestamp: Time) -> Vec<u8> {
+    pub fn at(&self, timestamp: Time) -> Vec<u8> {
         let timestamp = Message::new().message(5, &encode_time(timestamp)).done();
         let length = self.before.len() + timestamp.len() + self.after.len();
         let mut out = Vec::with_capacity(length + 2);

@@ -45,6 +45,9 @@ pub struct LightStep {
     /// Who votes at the next height, where that is another set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_validators: Option<ValidatorSet>,
+    /// In a rival alone: who votes at this height by the header that is trusted, where the rival names another set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_validators: Option<ValidatorSet>,
     /// The headers just below, falling.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Header>,

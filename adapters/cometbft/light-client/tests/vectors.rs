@@ -10,6 +10,7 @@
 
 use hufu_adapters_light_client::outcome::Refusal;
 use hufu_adapters_light_client::{Budget, Shortfall};
+use hufu_cometbft_light_client::ics23::{Proof, Tree};
 use hufu_cometbft_light_client::keys::Kind;
 use hufu_cometbft_light_client::rpc::light;
 use hufu_cometbft_light_client::verify::{Rules, TrustLevel, Trusted};
@@ -116,5 +117,26 @@ fn light_single_step() {
                 state = State { header: signed.header, next: set(&block["next_validator_set"]).unwrap() };
             }
         }
+    }
+}
+
+fn decoded_hex(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn ics23_proofs_of_a_tendermint_tree() {
+    for (name, case) in files("ics23").into_iter().filter(|(name, _)| name.starts_with("tendermint_")) {
+        let (root, key, bytes) = (decoded_hex(&case["root"]), decoded_hex(&case["key"]), decoded_hex(&case["proof"]));
+        let proof = Proof::parse(Tree::Simple, &bytes, &mut Budget::for_evidence()).unwrap();
+        let expected = decoded_hex(&case["value"]);
+        if expected.is_empty() {
+            proof.nothing_at(&root, &key).unwrap();
+            assert!(proof.value_at(&root, &key).is_err());
+        } else {
+            assert_eq!(proof.value_at(&root, &key).unwrap(), expected);
+        }
+        assert!(Proof::parse(Tree::Iavl, &bytes, &mut Budget::for_evidence()).is_err());
+        println!("{name:28} expected {:9} got the same", if expected.is_empty() { "absent" } else { "present" });
     }
 }

@@ -73,6 +73,7 @@ pub fn step(commit: &Value, validators_at: &[Value], next: Option<&[Value]>) -> 
         signed_header: signed_header(commit)?,
         validators: Some(validators(validators_at)?),
         next_validators: next.map(validators).transpose()?,
+        trusted_validators: None,
         headers: Vec::new(),
     })
 }
