@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hufu_schemas_core::limits::{NOTE_BYTES, PageLimits};
 use hufu_schemas_core::{LaneId, LedgerId};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,23 @@ const CARRIED_MOST: usize = PageLimits::DEFAULT.bytes;
 const ANSWER_MOST: usize = 1 << 20;
 /// Bytes of a refusal that are read.
 const PROBLEM_MOST: usize = 16 << 10;
+
+const JSON: &str = "application/json";
+/// The coding in which updates are carried.
+const GZIP: &str = "gzip";
+
+/// Updates as they came.
+#[derive(Debug, Clone)]
+pub(crate) struct Updates {
+    body: Bytes,
+    zipped: bool,
+}
+
+/// An answer's body with its coding.
+struct Body {
+    body: Bytes,
+    coding: Option<String>,
+}
 
 /// One end of a pair.
 #[derive(Debug, Clone)]
@@ -102,11 +119,30 @@ impl Gateway {
         self.read("checkpoint", &path, NOTE_BYTES).await
     }
 
-    /// The updates of `ledger` from height `from` on; `None` when nothing followed within the long poll.
-    pub(crate) async fn updates(&self, ledger: &LedgerId, from: u64, limit: u64) -> Result<Option<Bytes>, Trouble> {
+    /// The updates of `ledger` from height `from` on, compressed where `zipped` and the gateway does so; `None` when
+    /// nothing followed within the long poll.
+    pub(crate) async fn updates(
+        &self,
+        ledger: &LedgerId,
+        from: u64,
+        limit: u64,
+        zipped: bool,
+    ) -> Result<Option<Updates>, Trouble> {
         let wait = self.pace.long_poll.as_secs();
         let path = format!("/v1/ledgers/{ledger}/updates?from={from}&limit={limit}&wait={wait}");
-        self.read_carried("updates", &path).await
+        let asked = self.asked(&path);
+        let asked = if zipped { asked.header(ACCEPT_ENCODING, GZIP) } else { asked };
+        let answer = self.until_stopped("updates", asked, CARRIED_MOST).await?;
+        self.metrics.read(answer.as_ref().map_or(0, |answer| answer.body.len()));
+        let Some(Body { body, coding }) = answer else { return Ok(None) };
+        match coding.as_deref() {
+            None => Ok(Some(Updates { body, zipped: false })),
+            Some(GZIP) if zipped => Ok(Some(Updates { body, zipped: true })),
+            Some(other) => {
+                let words = format!("updates in the coding {other}, which was not asked for");
+                Err(self.trouble(TroubleKind::Malformed(words)))
+            }
+        }
     }
 
     /// What the destination has of `lane`.
@@ -131,10 +167,14 @@ impl Gateway {
         self.post("deliver-checkpoint", &path, "text/plain; charset=utf-8", note).await
     }
 
-    /// Delivers updates as they came; returns the height wanted next.
-    pub(crate) async fn deliver_updates(&self, ledger: &LedgerId, updates: Bytes) -> Result<u64, Trouble> {
+    /// Delivers updates as they came, unpacked by nobody on the way; returns the height wanted next.
+    pub(crate) async fn deliver_updates(&self, ledger: &LedgerId, updates: Updates) -> Result<u64, Trouble> {
         let path = format!("/v1/inbox/ledgers/{ledger}/updates");
-        let answer: UpdatesAnswer = self.deliver("deliver-updates", &path, updates).await?;
+        let bytes = updates.body.len();
+        let post = self.posted(&path, JSON);
+        let post = if updates.zipped { post.header(CONTENT_ENCODING, GZIP) } else { post };
+        let answer: UpdatesAnswer = self.answered("deliver-updates", post.body(updates.body)).await?;
+        self.metrics.written(bytes);
         Ok(answer.wants)
     }
 
@@ -154,9 +194,21 @@ impl Gateway {
         Ok(body)
     }
 
-    /// Asks. Ends at once when the process does: a question half asked harms nobody.
     async fn read(&self, request: &'static str, path: &str, most: usize) -> Result<Option<Bytes>, Trouble> {
-        let asked = self.http.get(format!("{}{path}", self.base)).timeout(self.pace.long_poll + self.pace.request);
+        Ok(self.until_stopped(request, self.asked(path), most).await?.map(|answer| answer.body))
+    }
+
+    fn asked(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.base)).timeout(self.pace.long_poll + self.pace.request)
+    }
+
+    /// Asks. Ends at once when the process does: a question half asked harms nobody.
+    async fn until_stopped(
+        &self,
+        request: &'static str,
+        asked: RequestBuilder,
+        most: usize,
+    ) -> Result<Option<Body>, Trouble> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(self.trouble(TroubleKind::Stopped)),
@@ -166,12 +218,11 @@ impl Gateway {
 
     async fn deliver<T: DeserializeOwned>(&self, request: &'static str, path: &str, body: Bytes) -> Result<T, Trouble> {
         let bytes = body.len();
-        let answer = self.post(request, path, "application/json", body).await?;
+        let answer = self.post(request, path, JSON, body).await?;
         self.metrics.written(bytes);
         Ok(answer)
     }
 
-    /// Delivers. Is let finish at shutdown, within the grace that the relayer gives.
     async fn post<T: DeserializeOwned>(
         &self,
         request: &'static str,
@@ -179,22 +230,35 @@ impl Gateway {
         content_type: &'static str,
         body: Bytes,
     ) -> Result<T, Trouble> {
-        let post = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, content_type);
-        let answer = self.send(request, post.timeout(self.pace.request).body(body), ANSWER_MOST).await?;
-        self.parse(answer.as_deref().unwrap_or_default())
+        self.answered(request, self.posted(path, content_type).body(body)).await
     }
 
-    async fn send(&self, request: &'static str, built: RequestBuilder, most: usize) -> Result<Option<Bytes>, Trouble> {
+    fn posted(&self, path: &str, content_type: &'static str) -> RequestBuilder {
+        let post = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, content_type);
+        post.timeout(self.pace.request)
+    }
+
+    /// Delivers. Is let finish at shutdown, within the grace that the relayer gives.
+    async fn answered<T: DeserializeOwned>(&self, request: &'static str, post: RequestBuilder) -> Result<T, Trouble> {
+        let answer = self.send(request, post, ANSWER_MOST).await?;
+        self.parse(answer.as_ref().map_or(&[], |answer| &answer.body))
+    }
+
+    async fn send(&self, request: &'static str, built: RequestBuilder, most: usize) -> Result<Option<Body>, Trouble> {
         let began = Instant::now();
         let answer = self.answer(built, most).await;
         self.metrics.request(self.end, request, began.elapsed());
         answer.map_err(|kind| self.trouble(kind))
     }
 
-    async fn answer(&self, built: RequestBuilder, most: usize) -> Result<Option<Bytes>, TroubleKind> {
+    async fn answer(&self, built: RequestBuilder, most: usize) -> Result<Option<Body>, TroubleKind> {
         let response = built.send().await.map_err(|fault| TroubleKind::of_transport(&fault))?;
         match response.status() {
-            StatusCode::OK => Ok(Some(body_within(response, most).await?)),
+            StatusCode::OK => {
+                let coding = response.headers().get(CONTENT_ENCODING);
+                let coding = coding.map(|coding| String::from_utf8_lossy(coding.as_bytes()).to_ascii_lowercase());
+                Ok(Some(Body { body: body_within(response, most).await?, coding }))
+            }
             StatusCode::NO_CONTENT => Ok(None),
             status => Err(refusal(status, response).await),
         }

@@ -26,12 +26,14 @@ pub(crate) struct LedgerCourier {
     /// Until it is beyond, it is not gone back for again without a pause.
     was_at: Option<u64>,
     steps: u64,
+    /// Whether updates are carried compressed: until the destination says that it does not take them so.
+    zipped: bool,
 }
 
 impl LedgerCourier {
     pub(crate) fn new(ledger: LedgerId, route: Route) -> Self {
         let recovery = route.recovery(&format!("ledger {ledger}"));
-        Self { ledger, route, recovery, wants: None, was_at: None, steps: STEPS_MOST }
+        Self { ledger, route, recovery, wants: None, was_at: None, steps: STEPS_MOST, zipped: true }
     }
 
     /// Carries until the process ends.
@@ -49,7 +51,7 @@ impl LedgerCourier {
             self.recovery.rest("frozen", self.route.pace.slow_poll).await;
             return Ok(());
         };
-        let asked = self.route.origin.updates(&self.ledger, wants, self.steps).await;
+        let asked = self.route.origin.updates(&self.ledger, wants, self.steps, self.zipped).await;
         let Some(updates) = asked.inspect_err(|trouble| self.failed(trouble))? else {
             // Another courier may have moved the destination meanwhile.
             self.wants = None;
@@ -100,6 +102,11 @@ impl LedgerCourier {
     async fn recover(&mut self, trouble: &Trouble) {
         self.wants = None;
         self.was_at = None;
+        if self.zipped && trouble.is_of_coding() {
+            self.zipped = false;
+            self.recovery.note(trouble);
+            return;
+        }
         if is_too_much(trouble) && self.steps > 1 {
             self.steps /= 2;
             self.recovery.note(trouble);

@@ -102,6 +102,11 @@ impl Trouble {
         }
     }
 
+    /// Whether a gateway does not take the body's coding (RFC 9110, 15.5.16).
+    pub(crate) fn is_of_coding(&self) -> bool {
+        matches!(&self.kind, TroubleKind::Refused(refusal) if refusal.status == 415)
+    }
+
     /// The code of a 422, which is counted by itself.
     pub(crate) fn refused_code(&self) -> Option<&str> {
         match &self.kind {

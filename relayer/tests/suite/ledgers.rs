@@ -25,6 +25,32 @@ async fn decision_8_updates_go_to_whoever_wants_them_from_the_height_it_wants() 
 }
 
 #[tokio::test]
+async fn updates_travel_compressed_as_they_came() {
+    let (origin, destination) = (Fake::default(), Fake::default());
+    origin.edit(|inner| (inner.ledger, inner.zips) = (blocks(600), true));
+    destination.edit(|inner| inner.wants = Some(0));
+    let courier = carry(&origin, &destination, "").await;
+    destination.until("the head comes to 600", |inner| inner.wants == Some(600)).await;
+    assert_eq!(destination.look().zipped, 2);
+    courier.end().await;
+}
+
+#[tokio::test]
+async fn a_destination_that_takes_no_compressed_updates_gets_plain_ones() {
+    let (origin, destination) = (Fake::default(), Fake::default());
+    origin.edit(|inner| (inner.ledger, inner.zips) = (blocks(9), true));
+    destination.edit(|inner| (inner.wants, inner.refuses_zipped) = (Some(0), true));
+    // Only plain ones help within the deadline of the test: after any other refusal it would wait up to an hour.
+    let hour = Duration::from_secs(3_600);
+    let (from, to) = (origin.serve().await, destination.serve().await);
+    let pace = Pace { backoff_first: hour, backoff_most: hour, ..quick() };
+    let courier = Running::start(relayer(&from, &to, "").with_pace(pace));
+    destination.until("the head comes to 9", |inner| inner.wants == Some(9)).await;
+    assert_eq!(destination.look().zipped, 1, "it is not tried again");
+    courier.end().await;
+}
+
+#[tokio::test]
 async fn a_refused_update_is_counted_and_tried_again() {
     let (origin, destination) = (Fake::default(), Fake::default());
     origin.edit(|inner| inner.ledger = blocks(2));

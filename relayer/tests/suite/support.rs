@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -82,6 +82,12 @@ pub(crate) struct Inner {
     pub(crate) evidence: Option<u64>,
     /// No page releases that leaf.
     pub(crate) evidence_never_closes: bool,
+    /// Updates are answered as if compressed, where that is asked for.
+    pub(crate) zips: bool,
+    /// How many deliveries of updates came so.
+    pub(crate) zipped: usize,
+    /// Such updates are not taken.
+    pub(crate) refuses_zipped: bool,
     /// Steps of one update that its budget is enough for; `None`: for as many as a gateway takes at all.
     pub(crate) steps_most: Option<usize>,
 }
@@ -233,11 +239,29 @@ async fn page(
     answer.await
 }
 
-async fn updates(State(fake): State<Fake>, Path(id): Path<String>, Query(range): Query<Range>) -> Response {
+/// A stand-in for compression, which nobody on the way may undo or do.
+fn turned(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().rev().copied().collect()
+}
+
+async fn updates(
+    State(fake): State<Fake>,
+    Path(id): Path<String>,
+    Query(range): Query<Range>,
+    headers: HeaderMap,
+) -> Response {
+    let asked = headers.get(ACCEPT_ENCODING).is_some_and(|coding| coding == "gzip");
     let answer = fake.poll(range.wait, |inner| {
         let steps: Vec<_> = inner.ledger.iter().enumerate().skip(range.from).take(range.limit).collect();
         let steps: Vec<_> = steps.iter().map(|(height, bytes)| json!({"height": height, "bytes": bytes})).collect();
-        (!steps.is_empty()).then(|| json_of(&json!({"ledger": id, "steps": steps})))
+        if steps.is_empty() {
+            return None;
+        }
+        let update = json!({"ledger": id, "steps": steps});
+        match inner.zips && asked {
+            true => Some(([(CONTENT_ENCODING, "gzip")], turned(update.to_string().as_bytes())).into_response()),
+            false => Some(json_of(&update)),
+        }
     });
     answer.await
 }
@@ -334,8 +358,19 @@ async fn ledgers(State(fake): State<Fake>) -> Response {
     json_of(&json!({ "ledgers": ledgers }))
 }
 
-async fn take_updates(State(fake): State<Fake>, Path(id): Path<String>, body: Bytes) -> Response {
+async fn take_updates(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     fake.edit(|inner| {
+        let body = match headers.get(CONTENT_ENCODING) {
+            Some(coding) => {
+                assert_eq!(coding, "gzip");
+                inner.zipped += 1;
+                if inner.refuses_zipped {
+                    return problem(&Refuse::with(415, "unsupported-coding"));
+                }
+                Bytes::from(turned(&body))
+            }
+            None => body,
+        };
         inner.deliveries.push(Delivery { at: Instant::now(), to: id.clone(), body: body.clone() });
         if let Some(refusal) = inner.refusals.get_mut(&id).and_then(VecDeque::pop_front) {
             return problem(&refusal);

@@ -6,6 +6,7 @@
 
 mod access;
 mod applications;
+mod coding;
 mod events;
 mod extract;
 mod guard;

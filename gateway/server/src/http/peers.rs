@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::extract::{self, Query, Segments};
 use super::problem::{Problem, ProblemCode};
 use super::shell::Shell;
-use super::{access, guard};
+use super::{access, coding, guard};
 use crate::backend::{InboxState, LaneRole, LedgerWant, PageQuery, PageReceipt, UpdatesQuery};
 use crate::config::PeerGrant;
 
@@ -102,13 +102,17 @@ async fn updates(
     Extension(peer): Peer,
     Segments(id): Segments<String>,
     Query(asked): Query<UpdatesParameters>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     access::follows(&peer)?;
     let ledger = extract::ledger(&id)?;
     // More than a receiver takes would be carried in vain.
     let (limit, wait) = (extract::limit(asked.limit).min(UPDATE_STEPS), extract::wait(asked.wait));
     let query = UpdatesQuery { from: Height::new(asked.from), limit, wait };
-    Ok(bytes_or_nothing(shell.backend().updates(&ledger, query).await?))
+    match shell.backend().updates(&ledger, query).await? {
+        Some(json) => Ok(coding::coded(json, coding::takes_gzip(&headers)).await),
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
 }
 
 fn bytes_or_nothing(json: Option<Bytes>) -> Response {
@@ -162,11 +166,14 @@ async fn post_updates(
     State(shell): State<Shell>,
     Extension(peer): Peer,
     Segments(id): Segments<String>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Json<LedgerWant>, Problem> {
     let ledger = extract::ledger(&id)?;
     access::delivers(&peer, &ledger)?;
-    let (_slot, bytes) = delivery(&shell, &peer, body, shell.limits().body_bytes).await?;
+    let most = shell.limits().body_bytes;
+    let (_slot, bytes) = delivery(&shell, &peer, body, most).await?;
+    let bytes = coding::decoded(&headers, bytes, most).await?;
     Ok(Json(shell.backend().post_updates(&peer.identity, &ledger, bytes).await?))
 }
 

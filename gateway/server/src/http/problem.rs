@@ -42,6 +42,8 @@ pub enum ProblemCode {
     HeightGap,
     /// A body beyond its limit.
     BodyTooLarge,
+    /// A body in a coding that the route does not take.
+    UnsupportedCoding,
     /// A page or ledger step that was verified and refused; the code is the rejection's own reason, which is from the
     /// closed sets of the light clients and the verifier.
     Refused(&'static str),
@@ -83,6 +85,7 @@ impl ProblemCode {
             Self::LeafGap => "leaf-gap",
             Self::HeightGap => "height-gap",
             Self::BodyTooLarge => "body-too-large",
+            Self::UnsupportedCoding => "unsupported-coding",
             Self::Refused(reason) => reason,
             Self::LaneFrozen => "lane-frozen",
             Self::LedgerFrozen => "ledger-frozen",
@@ -108,6 +111,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::LeafGap | Self::HeightGap => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::LaneFrozen | Self::LedgerFrozen => StatusCode::LOCKED,
             Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
@@ -133,6 +137,7 @@ impl ProblemCode {
             Self::LeafGap => "The page begins beyond the wanted leaf",
             Self::HeightGap => "The steps begin beyond the wanted height",
             Self::BodyTooLarge => "The body is larger than its limit",
+            Self::UnsupportedCoding => "The body's coding is not one that is taken",
             Self::Refused(_) => "What was sent was verified and refused",
             Self::LaneFrozen => "The lane is frozen until an operator decides",
             Self::LedgerFrozen => "The ledger is frozen until an operator decides",
@@ -285,6 +290,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == ProblemCode::UnsupportedCoding {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         if self.code == ProblemCode::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -10,6 +10,7 @@
 )]
 
 mod applications;
+mod coding;
 mod connections;
 mod monitoring;
 mod peers;

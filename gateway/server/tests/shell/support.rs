@@ -157,6 +157,11 @@ impl Fake {
     }
 }
 
+/// The answer to who asks for updates from height 6 on.
+pub(crate) fn many_zeros() -> String {
+    json!({ "from": 6, "steps": "A".repeat(10_000) }).to_string()
+}
+
 pub(crate) fn lane(text: &str) -> LaneId {
     LaneId::parse(text).unwrap()
 }
@@ -203,6 +208,9 @@ impl Backend for Fake {
         if ledger.as_str() != LEDGER {
             return Err(Problem::new(ProblemCode::NoSuchLedger, "not read here"));
         }
+        if query.from == Height::new(6) {
+            return Ok(Some(Bytes::from(many_zeros())));
+        }
         if query.from < Height::new(7) {
             return Ok(Some(Bytes::from(json!({ "from": query.from, "limit": query.limit }).to_string())));
         }
@@ -239,7 +247,8 @@ impl Backend for Fake {
         Ok(vec![want(LEDGER), want(OTHER_LEDGER)])
     }
 
-    async fn post_updates(&self, _: &Identity, ledger: &LedgerId, _: Bytes) -> Answer<LedgerWant> {
+    async fn post_updates(&self, _: &Identity, ledger: &LedgerId, bytes: Bytes) -> Answer<LedgerWant> {
+        self.called(format!("updates of {ledger}: {}", String::from_utf8_lossy(&bytes)));
         Ok(LedgerWant { ledger: ledger.clone(), wants: Height::new(10), frozen: false, expired: false })
     }
 
