@@ -47,6 +47,24 @@ impl Room {
     }
 }
 
+/// A body as far as it was read. What is not read to its end, for whatever reason, gives its room back.
+struct Reading<'a> {
+    room: &'a Room,
+    body: Vec<u8>,
+}
+
+impl Reading<'_> {
+    fn finish(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.room.0.fetch_add(self.body.len(), Ordering::AcqRel);
+    }
+}
+
 /// The HTTP side of a node.
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -87,14 +105,14 @@ impl Transport {
         if response.content_length().is_some_and(|length| length > self.response_bytes as u64) {
             return Err(oversize);
         }
-        let mut body = Vec::new();
+        let mut reading = Reading { room, body: Vec::new() };
         while let Some(piece) = response.chunk().await.map_err(passing)? {
-            if body.len() + piece.len() > self.response_bytes || !room.take(piece.len()) {
+            if reading.body.len() + piece.len() > self.response_bytes || !room.take(piece.len()) {
                 return Err(oversize);
             }
-            body.extend_from_slice(&piece);
+            reading.body.extend_from_slice(&piece);
         }
-        Ok(body)
+        Ok(reading.finish())
     }
 }
 
@@ -258,6 +276,16 @@ mod tests {
     fn room_is_taken_once() {
         let room = Room::new(10);
         assert!(room.take(6) && !room.take(5) && room.take(4) && !room.take(1));
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_gives_its_room_back_and_one_that_is_read_keeps_it() {
+        let room = Room::new(10);
+        assert!(room.take(6));
+        drop(Reading { room: &room, body: vec![0; 6] });
+        assert!(room.take(10));
+        assert_eq!(Reading { room: &room, body: vec![0; 10] }.finish().len(), 10);
+        assert!(!room.take(1));
     }
 
     #[test]

@@ -123,7 +123,7 @@ async fn batches_that_are_too_much_together_are_asked_for_in_turn() {
     let mut config = config(&devnet, vec![node("one", &devnet.url())]);
     // A header of one validator is about 1.4 KB in hex: four fit in one answer, all of them in what is held.
     config.limits.response_bytes = 6_000;
-    config.limits.held_bytes = 120_000;
+    config.limits.held_bytes = 90_000;
     config.limits.batch = 16;
     let source = EvmSource::new(config).unwrap();
     assert_eq!(source.steps(at(0), 100).await.unwrap().len() as u64, TIP + 1);
