@@ -34,6 +34,10 @@ demo *ARGS:
 fuzz TARGET SECONDS="60":
     cargo fuzz run --fuzz-dir fuzz -s none {{TARGET}} -- -max_total_time={{SECONDS}}
 
+# Structured mutations of valid EVM proofs, receipts and sealed headers; what is accepted and says anything else fails.
+mutate COUNT="10000000":
+    HUFU_MUTATIONS={{COUNT}} cargo test --release -p hufu-evm-light-client --test mutations -- --nocapture
+
 # Everything that must hold before a change counts.
 ci:
     .ci/run

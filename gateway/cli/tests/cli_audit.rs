@@ -121,7 +121,7 @@ fn every_case_folder_comes_out_as_its_expected_file_says() {
 
 /// The expected signers are those of the first file. Another node's copy may carry other seals of the same validators.
 fn check_signers(copy: usize, row: &Value, expected: &Value) {
-    let found: Vec<String> = serde_json::from_value(row["signers"].clone()).unwrap();
+    let found = signers_of(row);
     if copy == 0 {
         assert_eq!(found, signers(expected), "{row}");
         return;
@@ -163,32 +163,206 @@ fn copies_of_two_nodes_are_one_walk_each() {
     }
 }
 
+/// Negative rows that are blocks, each with the export in which it stands in its place.
+fn negatives(case: &Case) -> Vec<(String, usize, PathBuf)> {
+    let Some(rows) = case.json("negative") else { return Vec::new() };
+    let folder = case.folder.join(case.case["negative"].as_str().unwrap()).parent().unwrap().to_owned();
+    let rows = rows.as_array().unwrap().clone();
+    let blocks = rows.into_iter().filter(|row| row["file"].as_str().unwrap().ends_with(".rlp"));
+    let of_them = blocks.filter(|row| row["class"] != "strictness").map(|row| {
+        let file = row["file"].as_str().unwrap().to_owned();
+        let number = usize::try_from(row["number"].as_u64().unwrap()).unwrap();
+        let mut blocks = case.blocks();
+        blocks[number] = fs::read(folder.join(&file)).unwrap();
+        let export = case.write(&file, &blocks.concat());
+        (file, number, export)
+    });
+    of_them.collect()
+}
+
 #[test]
-fn each_negative_file_is_refused_in_its_place_and_what_follows_is_not_judged() {
+fn each_negative_file_is_refused_in_its_place_and_the_walk_goes_on_by_quorum() {
     let Some(cases) = cases() else { return };
+    let mut seen = 0;
     for case in cases {
-        let Some(negatives) = case.json("negative") else { continue };
-        let folder = case.folder.join(case.case["negative"].as_str().unwrap()).parent().unwrap().to_owned();
-        for negative in negatives.as_array().unwrap() {
-            let file = negative["file"].as_str().unwrap();
-            if !file.ends_with(".rlp") || negative["class"] == "strictness" {
-                continue;
-            }
-            let number = usize::try_from(negative["number"].as_u64().unwrap()).unwrap();
-            let mut blocks = case.blocks();
-            blocks[number] = fs::read(folder.join(file)).unwrap();
-            let ran = case.audit(&[&case.write("negative.rlp", &blocks.concat())]);
+        let expected = case.json("expected").unwrap();
+        for (file, number, export) in negatives(&case) {
+            let ran = case.audit(&[&export]);
             assert_eq!(ran.code, 1, "{file}: {ran}");
+            let mut rows = ran.rows();
+            let summary = rows.pop().unwrap()["summary"].clone();
+            assert_eq!(rows.len(), expected.as_array().unwrap().len());
+            for (at, (row, due)) in rows.iter().zip(expected.as_array().unwrap()).enumerate() {
+                assert_eq!(row["height"], due["number"]);
+                let verdict = if at == number { "rejected" } else { "final" };
+                assert_eq!(row["verdict"], verdict, "{file}: {row}");
+                // The block after it is not shown to stand on a good one, which its row says.
+                assert_eq!(row["reason"].is_null(), at != number && at != number + 1, "{file}: {row}");
+                if at != number {
+                    assert_eq!((&row["hash"], signers_of(row)), (&due["hash"], signers(due)), "{file}: {row}");
+                }
+            }
+            assert!(rows[number + 1]["reason"].as_str().unwrap().starts_with("not-linked"), "{file}");
+            assert_eq!((&summary["rejected"], &summary["not_yet"]), (&1.into(), &0.into()));
+            println!("{file}: {summary}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} negative files");
+}
+
+fn signers_of(row: &Value) -> Vec<String> {
+    serde_json::from_value(row["signers"].clone()).unwrap()
+}
+
+#[test]
+fn the_walk_goes_on_after_several_rejected_blocks_and_over_a_change_of_the_set() {
+    let Some(cases) = cases() else { return };
+    for case in cases.iter().filter(|case| case.consensus() == "qbft") {
+        let expected = case.json("expected").unwrap();
+        let set_of = |at: usize| &expected[at]["header_validators"];
+        // The last vote of a change is in the first rejected block, or in the block before it.
+        let change = (1..).find(|at| set_of(*at) != set_of(at - 1)).unwrap();
+        for first in [change - 2, change - 1, change] {
+            let mut blocks = case.blocks();
+            // Seals that sign something else: the block before, sealed as it is, in two places where it is not due.
+            let stranger = Reader::whole_list(&blocks[1]).unwrap().raw().unwrap().to_vec();
+            for at in [first, first + 1] {
+                let items = Reader::whole_list(&blocks[at]).unwrap();
+                let mut rest = items.clone();
+                let header = rest.raw().unwrap().to_vec();
+                blocks[at] = with_header(&with_extra_of(&header, &stranger), rest.rest());
+            }
+            let ran = case.audit(&[&case.write("two.rlp", &blocks.concat())]);
+            assert_eq!(ran.code, 1, "{ran}");
             let rows = ran.rows();
-            assert!(rows[..number].iter().all(|row| row["verdict"] == "final"), "{file}");
-            assert_eq!(rows[number]["verdict"], "rejected", "{file}");
-            assert!(rows[number]["reason"].is_string(), "{file}");
-            for row in &rows[number + 1..blocks.len()] {
-                assert_eq!(row["verdict"], "not-yet", "{file}: {row}");
-                assert!(row["reason"].as_str().unwrap().starts_with("parent-rejected"), "{file}: {row}");
+            for (at, row) in rows[..blocks.len()].iter().enumerate() {
+                let verdict = if [first, first + 1].contains(&at) { "rejected" } else { "final" };
+                assert_eq!(row["verdict"], verdict, "from {first}: {row}");
             }
         }
     }
+}
+
+/// A header with the extraData of another.
+fn with_extra_of(header: &[u8], other: &[u8]) -> Vec<u8> {
+    let items = |raw: &[u8]| {
+        let mut reader = Reader::whole_list(raw).unwrap();
+        let mut items = Vec::new();
+        while !reader.is_empty() {
+            items.push(reader.raw().unwrap().to_vec());
+        }
+        items
+    };
+    let mut ours = items(header);
+    ours[12] = items(other).swap_remove(12);
+    list(&ours.concat())
+}
+
+fn with_header(header: &[u8], rest: &[u8]) -> Vec<u8> {
+    list(&[header, rest].concat())
+}
+
+fn list(items: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    hufu_evm_light_client::rlp::write_list(items, &mut out);
+    out
+}
+
+#[test]
+fn on_a_kind_that_one_signer_seals_nothing_goes_on_after_a_rejected_block() {
+    let Some(cases) = cases() else { return };
+    for case in cases.iter().filter(|case| case.consensus() == "clique") {
+        let mut blocks = case.blocks();
+        let mut rest = Reader::whole_list(&blocks[2]).unwrap();
+        let mut header = rest.raw().unwrap().to_vec();
+        *header.last_mut().unwrap() ^= 1;
+        blocks[2] = with_header(&header, rest.rest());
+        let ran = case.audit(&[&case.write("broken.rlp", &blocks.concat())]);
+        assert_eq!(ran.code, 1, "{ran}");
+        let rows = ran.rows();
+        assert_eq!(rows[2]["verdict"], "rejected");
+        for row in &rows[3..blocks.len()] {
+            assert_eq!(row["verdict"], "not-yet", "{row}");
+            assert!(row["reason"].as_str().unwrap().starts_with("parent-rejected"), "{row}");
+        }
+    }
+}
+
+#[test]
+fn each_line_of_json_has_its_members_and_no_others_in_their_order() {
+    let Some(cases) = cases() else { return };
+    for case in cases {
+        let mut exports: Vec<PathBuf> = case.files();
+        exports.extend(negatives(&case).into_iter().map(|(_, _, export)| export));
+        for export in exports {
+            let ran = case.audit(&[&export]);
+            for (line, row) in ran.stdout.lines().zip(ran.rows()) {
+                let due = if let Some(summary) = row.get("summary") {
+                    let members =
+                        ["blocks", "final", "rejected", "not_yet"].map(|name| format!("\"{name}\":{}", summary[name]));
+                    format!("{{\"summary\":{{{}}}}}", members.join(","))
+                } else {
+                    let quorum = format!("{{\"have\":{},\"need\":{}}}", row["quorum"]["have"], row["quorum"]["need"]);
+                    format!(
+                        "{{\"height\":{},\"hash\":{},\"verdict\":{},\"finality\":{},\"signers\":{},\"quorum\":{quorum},\"reason\":{}}}",
+                        row["height"], row["hash"], row["verdict"], row["finality"], row["signers"], row["reason"]
+                    )
+                };
+                assert_eq!(line, due);
+                let signers = row.get("signers").map(|_| signers_of(&row)).unwrap_or_default();
+                assert!(signers.is_sorted() && signers.iter().all(|it| *it == it.to_lowercase()), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_below_the_anchor_are_not_judged_and_those_from_it_on_are() {
+    let Some(cases) = cases() else { return };
+    for case in cases.iter().filter(|case| case.consensus() != "clique") {
+        let expected = case.json("expected").unwrap();
+        let height = 5;
+        let mut anchor = case.case["anchor"].clone();
+        anchor["height"] = height.into();
+        anchor["hash"] = expected[height]["hash"].clone();
+        fs::write(&case.anchor, anchor_toml(&anchor)).unwrap();
+        let ran = case.audit(&[&case.files()[0]]);
+        assert_eq!(ran.code, 0, "nothing was rejected: {ran}");
+        let rows = ran.rows();
+        for (at, row) in rows[..rows.len() - 1].iter().enumerate() {
+            let verdict = if at < height { "not-yet" } else { "final" };
+            assert_eq!(row["verdict"], verdict, "{row}");
+            assert_eq!(
+                at < height,
+                row["reason"].as_str().is_some_and(|it| it.starts_with("before-the-anchor")),
+                "{row}"
+            );
+        }
+        assert_eq!(rows.last().unwrap()["summary"]["not_yet"], height);
+    }
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_and_nowhere_else() {
+    let Some(cases) = cases() else { return };
+    let case = cases.iter().find(|case| case.consensus() == "qbft").unwrap();
+    let file = case.folder.join(case.case["blocks"][0].as_str().unwrap());
+    let files: Vec<&Path> = vec![file.as_path(); 10];
+    let ran = case.audit(&files);
+    assert!(ran.rows().len() > 1_000 && ran.stderr.is_empty(), "{ran}");
+    // The one program that gives a command a terminal without asking for one itself.
+    let hufu = env!("CARGO_BIN_EXE_hufu");
+    let words: Vec<String> = files.iter().map(|file| format!("'{}'", text(file))).collect();
+    let command = format!("'{hufu}' audit evm --anchor '{}' {} >/dev/null", text(&case.anchor), words.join(" "));
+    let script = std::process::Command::new("script").args(["-qec", &command, "/dev/null"]).output();
+    let Ok(script) = script else {
+        println!("skipped: the program script (util-linux) is not here, so there is no terminal to look at");
+        return;
+    };
+    let shown = String::from_utf8(script.stdout).unwrap();
+    assert!(script.status.success() && shown.contains("\r\u{1b}[K1000 blocks: 1000 final"), "{shown:?}");
+    assert!(shown.trim_end().ends_with("\u{1b}[K"), "the line is cleared at the end: {shown:?}");
 }
 
 #[test]
@@ -202,8 +376,10 @@ fn receipts_that_are_the_headers_pass_and_one_turned_status_rejects_its_block_al
         };
         let ran = audit(&good);
         assert_eq!(ran.code, 0, "{ran}");
-        let counted = ran.rows().pop().unwrap()["summary"]["receipts"].clone();
-        assert_eq!((&counted["wrong"], &counted["missing"]), (&0.into(), &0.into()), "{counted}");
+        let blocks = case.blocks().len();
+        let said = format!("receipts of {blocks} blocks checked, 0 wrong, 0 not given");
+        assert_eq!(ran.stderr.trim_end(), said);
+        assert_eq!(ran.rows().len(), blocks + 1, "the same rows as without receipts");
 
         let mut receipts = case.json("receipts").unwrap();
         let (height, block) = receipts.as_object_mut().unwrap().iter_mut().next().unwrap();
@@ -296,6 +472,23 @@ fn an_export_of_another_ledger_under_this_anchor() {
         let rows = ran.rows();
         assert!(rows[0]["reason"].as_str().unwrap().starts_with("anchor-hash"), "{}", rows[0]);
         assert!(rows[1..rows.len() - 1].iter().all(|row| row["verdict"] == "not-yet"));
+    }
+}
+
+#[test]
+fn receipts_that_cannot_be_read_are_misuse() {
+    let Some(cases) = cases() else { return };
+    for case in cases.iter().filter(|case| case.case.get("receipts").is_some()) {
+        let receipts = case.json("receipts").unwrap();
+        let block = receipts.as_object().unwrap().values().next().unwrap();
+        let twice = format!("{block}{block}");
+        let export = &case.files()[0];
+        for (bytes, words) in [(twice.as_str(), "twice"), ("{}", "got none"), ("[1, 2", "EOF"), ("", "got none")] {
+            let file = case.write("receipts.json", bytes.as_bytes());
+            let ran = hufu(&["audit", "evm", "--anchor", text(&case.anchor), "--receipts", text(&file), text(export)]);
+            assert_eq!(ran.code, 2, "{ran}");
+            assert!(ran.stderr.contains(words), "{words}: {ran}");
+        }
     }
 }
 

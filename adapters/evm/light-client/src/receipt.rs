@@ -4,6 +4,8 @@
 //! transactions; a log is `[address, [topic…], data]`. Receipts from before Byzantium carry a state root in place of
 //! the status: such a receipt does not say whether its transaction succeeded, and is refused.
 
+pub mod json;
+
 use crate::address::Address;
 use crate::fault::{Fault, Reason};
 use crate::keccak::Hash32;

@@ -31,12 +31,15 @@ fn every_test_and_every_reason_of_the_table_of_attacks_is_there() {
         sources(&root().join(folder), &mut code);
     }
     let (mut tests, mut reasons) = (BTreeSet::new(), BTreeSet::new());
-    for row in page.lines().filter(|line| line.starts_with("| ")) {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let [_, _, named, refused] = cells[..] else { panic!("expected four cells, got {row}") };
-        if named == "test" {
+    let mut of_attacks = false;
+    for row in page.lines().filter(|line| !line.starts_with("|--")) {
+        // Tables of anything else have another heading.
+        of_attacks = row.starts_with("| attack |") || of_attacks && row.starts_with("| ");
+        if !of_attacks || row.starts_with("| attack |") {
             continue;
         }
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [_, _, named, refused] = cells[..] else { panic!("expected four cells, got {row}") };
         assert!(!ticked(named).is_empty(), "a row without a test: {row}");
         tests.extend(ticked(named));
         reasons.extend(ticked(refused));

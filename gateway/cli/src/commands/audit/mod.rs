@@ -27,7 +27,7 @@ pub(crate) fn run(command: &Audit, out: &Output) -> anyhow::Result<Answer> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Verdict {
-    /// Signed as the ledger's rules ask, on a chain from the anchor.
+    /// Signed as the ledger's rules ask, by those to whom the anchor leads.
     Final,
     /// Never.
     Rejected,
@@ -85,13 +85,19 @@ struct Summary {
     settled: u64,
     rejected: u64,
     not_yet: u64,
-    /// Present where receipts were given.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Where receipts were given. For a person: what is wrong with a block's receipts stands in its row.
+    #[serde(skip)]
     receipts: Option<Receipts>,
 }
 
+/// The last line.
+#[derive(Debug, Serialize)]
+struct Closing {
+    summary: Summary,
+}
+
 /// Blocks whose receipts were compared with their headers.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Receipts {
     checked: u64,
     wrong: u64,
@@ -115,9 +121,15 @@ impl Summary {
             self.blocks, self.settled, self.rejected, self.not_yet
         );
         if let Some(receipts) = self.receipts {
-            let Receipts { checked, wrong, missing } = receipts;
-            words += &format!("; receipts of {checked} blocks checked, {wrong} wrong, {missing} not given");
+            words += &format!("; {}", receipts.words());
         }
         words
+    }
+}
+
+impl Receipts {
+    fn words(self) -> String {
+        let Self { checked, wrong, missing } = self;
+        format!("receipts of {checked} blocks checked, {wrong} wrong, {missing} not given")
     }
 }

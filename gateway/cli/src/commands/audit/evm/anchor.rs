@@ -39,7 +39,8 @@ impl Anchor {
         let checked = hufu_evm_light_client::Anchor::parse(&value)
             .map_err(|fault| refused(format!("{}: expected {}, got {}", fault.pointer, fault.expected, fault.got)))?;
         if checked.consensus() == Consensus::Unsealed {
-            let words = "/consensus: expected a kind whose blocks somebody seals, got unsealed: such an export proves nothing";
+            let words =
+                "/consensus: expected a kind whose blocks somebody seals, got unsealed: such an export proves nothing";
             return Err(refused(words.to_owned()));
         }
         Self::of(&checked, &value).ok_or_else(|| refused("expected an anchor".to_owned()))

@@ -16,13 +16,11 @@ mod walk;
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use self::anchor::Anchor;
 use self::export::Export;
 use self::receipts::GivenReceipts;
 use self::walk::Walk;
-use super::{Row, Summary};
+use super::{Closing, Row, Summary};
 use crate::answer::{Answer, misuse};
 use crate::files;
 use crate::output::Output;
@@ -43,8 +41,9 @@ anchor.toml says what you trust, from a source you trust; nothing is taken from 
   validators = [\"0x…\"]     # optional: the set after the anchor block, ascending
 
 Exports: geth export blocks.rlp · besu blocks export --to=blocks.rlp --format=RLP. Several files are read as one walk; a
-file that starts at the anchor again (another node's copy) is judged from the anchor again. No clock is asked: an old
-export is as good as a new one. Exit 0 only if no block was rejected.";
+file that starts at the anchor again (another node's copy) is judged from the anchor again. Blocks below the anchor are
+not judged (\"not yet\"): export from the anchor's height on, or anchor lower. No clock is asked: an old export is as
+good as a new one. Exit 0 only if no block was rejected.";
 
 /// Verify an EVM ledger's export offline: seals, votes, hashes, transactions, and with --receipts receipts.
 #[derive(Debug, clap::Args)]
@@ -53,7 +52,8 @@ pub(crate) struct Args {
     /// What you trust: a TOML file.
     #[arg(long, value_name = "FILE")]
     anchor: PathBuf,
-    /// Receipts as JSON-RPC gives them (any nesting of them, or one JSON value a line); compared with the headers.
+    /// Receipts as JSON-RPC gives them (any nesting of them, or one JSON value a line; those of a block together);
+    /// compared with the headers.
     #[arg(long, value_name = "FILE")]
     receipts: Option<PathBuf>,
     /// Exported blocks, plain or gzip, `-` for stdin.
@@ -66,7 +66,7 @@ const PROGRESS_EVERY: u64 = 1_000;
 
 pub(crate) fn run(args: &Args, out: &Output) -> anyhow::Result<Answer> {
     let anchor = Anchor::read(&args.anchor)?;
-    let receipts = args.receipts.as_deref().map(GivenReceipts::read).transpose()?;
+    let receipts = args.receipts.as_deref().map(|path| GivenReceipts::read(path, out)).transpose()?;
     let mut walk = Walk::new(anchor, receipts);
     let mut printer = Printer { out, summary: Summary::default() };
     for path in &args.files {
@@ -76,8 +76,13 @@ pub(crate) fn run(args: &Args, out: &Output) -> anyhow::Result<Answer> {
     let mut summary = printer.summary;
     summary.receipts = walk.receipts_compared();
     out.progress_done();
-    out.show(&json!({ "summary": summary }), || summary.words())?;
-    Ok(Answer::of(summary.rejected == 0))
+    // The JSON of a summary is the same with receipts and without.
+    if let (true, Some(receipts)) = (out.is_json(), summary.receipts) {
+        out.tell(&receipts.words());
+    }
+    let closing = Closing { summary };
+    out.show(&closing, || closing.summary.words())?;
+    Ok(Answer::of(closing.summary.rejected == 0))
 }
 
 fn audit_file(path: &Path, walk: &mut Walk, printer: &mut Printer<'_>) -> anyhow::Result<()> {

@@ -3,9 +3,14 @@
 //! The judgement is the light client's own: its rules of linking, and [`bft::State`] or [`clique::State`] for seals and
 //! votes. What it leaves out is the clock, which says nothing about an export.
 //!
-//! After a rejected block the walk stands where it stood: what builds on the rejected block cannot be judged and is *not
-//! yet*; another block of that height may still be final. A body or receipts that are not the header's reject their
-//! block and stop nothing, because the header itself was good.
+//! After a rejected block the walk stands where it stood; another block of that height may still be final. What comes
+//! after it is not shown to follow, so its own seals must do: a BFT block that a quorum of its own list *and* a quorum of
+//! the set that was to seal the rejected block have sealed is final, and the walk goes on from there. Votes from before
+//! are then not all known until the next epoch block, so until there a set that changed is taken on the same terms. Any
+//! other block after a rejected one is *not yet*: so is all that follows on Clique, where one signature a block says
+//! nothing without its branch. Over blocks that are missing nothing goes on, since nobody could tell what is missing.
+//!
+//! A body or receipts that are not the header's reject their block and stop nothing, because the header itself was good.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -33,6 +38,8 @@ enum Rules {
 struct Tip {
     link: Link,
     rules: Rules,
+    /// Votes from before this height are not all known: the walk went on after a rejected block.
+    votes_lost: bool,
 }
 
 /// A row that is not printed yet.
@@ -48,8 +55,8 @@ pub(super) struct Walk {
     receipts: Option<GivenReceipts>,
     compared: Receipts,
     tip: Option<Tip>,
-    /// A block of the height that the tip wants was rejected.
-    rejected_next: bool,
+    /// The block that the tip wants was rejected, and rows were given for all heights up to this one.
+    rejected_to: Option<u64>,
     waiting: VecDeque<Waiting>,
 }
 
@@ -66,12 +73,14 @@ struct Good {
     quorum: Count,
     /// The signer, where the block is not settled by its own seals.
     buried_by: Option<Address>,
+    /// It was judged apart from the block before it.
+    votes_lost: bool,
 }
 
 impl Walk {
     pub(super) fn new(anchor: Anchor, receipts: Option<GivenReceipts>) -> Self {
         let compared = Receipts::default();
-        Self { anchor, receipts, compared, tip: None, rejected_next: false, waiting: VecDeque::new() }
+        Self { anchor, receipts, compared, tip: None, rejected_to: None, waiting: VecDeque::new() }
     }
 
     /// How many blocks' receipts were compared, where any were given.
@@ -113,10 +122,14 @@ impl Walk {
         Row { height, hash: Some(candidate.hash().to_string()), ..self.row(verdict, reason) }
     }
 
+    /// Notes that a block of this height cannot be followed. One that does not even say its height is taken for the one
+    /// that was due.
     fn note_rejection(&mut self, height: Option<u64>) {
         let wanted = self.tip.as_ref().map_or(self.anchor.height, |tip| tip.link.height.saturating_add(1));
-        // A block that does not even say its height is taken for the one that was due.
-        self.rejected_next |= height.is_none_or(|height| height == wanted);
+        let due = self.rejected_to.map_or(wanted, |to| to.saturating_add(1));
+        if height.is_none_or(|height| height == due) {
+            self.rejected_to = Some(due);
+        }
     }
 
     fn read<'b>(&self, bytes: &'b [u8]) -> Result<(Block<'b>, Candidate), (Option<u64>, String)> {
@@ -139,23 +152,74 @@ impl Walk {
             return self.start(block, candidate);
         }
         let Some(tip) = &self.tip else {
-            let side = if number < self.anchor.height { "before-the-anchor" } else { "anchor-not-seen" };
-            let reason =
-                format!("{side}: expected block {} of the anchor first, got block {number}", self.anchor.height);
+            let due = self.anchor.height;
+            let reason = if number < due {
+                format!(
+                    "before-the-anchor: expected blocks from the anchor's {due} on, got block {number}, for which nobody vouches"
+                )
+            } else {
+                format!("anchor-not-seen: expected block {due} of the anchor first, got block {number}")
+            };
             return self.push(self.row_of(candidate, Verdict::NotYet, Some(reason)), None);
         };
         let wanted = tip.link.height.saturating_add(1);
         if number == wanted {
             return self.follow(block, candidate);
         }
-        let reason = match number < wanted {
-            true => format!("passed: expected block {wanted}, got block {number}; audit its file by itself"),
-            false if self.rejected_next => {
-                format!("parent-rejected: block {wanted} was rejected, so what stands on it cannot be judged")
-            }
-            false => format!("gap: expected block {wanted}, got block {number}"),
+        let reason = match (number < wanted, self.rejected_to) {
+            (true, _) => format!("passed: expected block {wanted}, got block {number}; audit its file by itself"),
+            (false, None) => format!("gap: expected block {wanted}, got block {number}"),
+            (false, Some(to)) if number == to.saturating_add(1) => return self.go_on(block, candidate, wanted),
+            (false, Some(_)) => parent_rejected(wanted),
         };
         self.push(self.row_of(candidate, Verdict::NotYet, Some(reason)), None)
+    }
+
+    /// Goes on after a rejected block, if this one needs nothing that only the rejected one could say.
+    fn go_on(&mut self, block: &Block<'_>, candidate: &Candidate, wanted: u64) -> Vec<Row> {
+        let Some(tip) = &self.tip else { return Vec::new() };
+        match self.judge_apart(tip, candidate) {
+            Some(Ok(good)) => {
+                let words = format!(
+                    "not-linked: block {wanted} was rejected; a quorum of the validators in force there sealed this one"
+                );
+                self.conclude_with(block, candidate, Ok(good), Some(words))
+            }
+            Some(Err(rejection)) => self.conclude(block, candidate, Err(rejection)),
+            None => {
+                self.note_rejection(Some(candidate.number()));
+                let reason = parent_rejected(wanted);
+                self.push(self.row_of(candidate, Verdict::NotYet, Some(reason)), None)
+            }
+        }
+    }
+
+    /// Judges a block by its own seals and by the validators of the tip, without those in between. `None` where that
+    /// says nothing; a refusal where the block cannot be good whatever came before it.
+    fn judge_apart(&self, tip: &Tip, candidate: &Candidate) -> Option<Result<Good, Rejection>> {
+        let (Rules::Bft(state), Candidate::Bft(block)) = (&tip.rules, candidate) else { return None };
+        let judged = candidate.require_time().and_then(|()| {
+            let mut budget = Budget::for_update();
+            bft::State::at_anchor(block, self.anchor.epoch, None, &mut budget)
+        });
+        let after = match judged {
+            Ok(after) => after,
+            Err(rejection) => return Some(Err(rejection)),
+        };
+        let trusted = state.validators();
+        let later = candidate.header().fields().timestamp > tip.link.time;
+        if !later || candidate.signers(trusted).len() < candidate.need(trusted) {
+            return None;
+        }
+        let signers = candidate.signers(block.validators());
+        let quorum = Count { have: signers.len(), need: candidate.need(block.validators()) };
+        Some(Ok(Good {
+            rules: Rules::Bft(after),
+            signers,
+            quorum,
+            buried_by: None,
+            votes_lost: !self.is_epoch(candidate),
+        }))
     }
 
     /// Starts at the anchor block, or starts again: another node's copy of the ledger.
@@ -185,13 +249,31 @@ impl Walk {
         // Genesis has no seals: the operator's word is all there is.
         let signers = if candidate.number() == 0 { BTreeSet::new() } else { candidate.signers(candidate.listed()) };
         let need = if candidate.number() == 0 { 0 } else { candidate.need(candidate.listed()) };
-        Ok(Good { rules, quorum: Count { have: signers.len(), need }, signers, buried_by: None })
+        Ok(Good { rules, quorum: Count { have: signers.len(), need }, signers, buried_by: None, votes_lost: false })
     }
 
     fn follow(&mut self, block: &Block<'_>, candidate: &Candidate) -> Vec<Row> {
         let Some(tip) = &self.tip else { return Vec::new() };
-        let judged = self.judge_next(tip, candidate);
+        let mut judged = self.judge_next(tip, candidate);
+        // Votes that are not known may have changed the set: then the block is judged as one after a rejected one.
+        if tip.votes_lost && judged.as_ref().is_err_and(|no| no.reason() == "validators-unexpected") {
+            match self.judge_apart(tip, candidate) {
+                Some(apart) => judged = apart,
+                None => {
+                    let wanted = candidate.number();
+                    self.note_rejection(Some(wanted));
+                    let words =
+                        format!("votes-unknown: a rejected block may have changed the validators of block {wanted}");
+                    return self.push(self.row_of(candidate, Verdict::NotYet, Some(words)), None);
+                }
+            }
+        }
         self.conclude(block, candidate, judged)
+    }
+
+    /// Whether all pending votes fall with this block.
+    fn is_epoch(&self, candidate: &Candidate) -> bool {
+        candidate.number().checked_rem(self.anchor.epoch) == Some(0)
     }
 
     fn judge_next(&self, tip: &Tip, candidate: &Candidate) -> Result<Good, Rejection> {
@@ -203,13 +285,19 @@ impl Walk {
                 let rules = Rules::Bft(state.advance(block, self.anchor.epoch, &mut budget)?);
                 let signers = candidate.signers(block.validators());
                 let quorum = Count { have: signers.len(), need: candidate.need(block.validators()) };
-                Ok(Good { rules, signers, quorum, buried_by: None })
+                Ok(Good {
+                    rules,
+                    signers,
+                    quorum,
+                    buried_by: None,
+                    votes_lost: tip.votes_lost && !self.is_epoch(candidate),
+                })
             }
             (Rules::Clique(state), Candidate::Clique(block)) => {
                 let (signer, after) = state.advance(block, self.anchor.epoch, &mut budget)?;
                 let quorum = Count { have: 0, need: after.confirmations(self.anchor.confirmations) };
                 let signers = BTreeSet::from([signer]);
-                Ok(Good { rules: Rules::Clique(after), signers, quorum, buried_by: Some(signer) })
+                Ok(Good { rules: Rules::Clique(after), signers, quorum, buried_by: Some(signer), votes_lost: false })
             }
             // One walk has one consensus kind.
             _ => Err(Rejection::new("consensus-kind", self.anchor.consensus.as_str(), "another kind")),
@@ -217,6 +305,17 @@ impl Walk {
     }
 
     fn conclude(&mut self, block: &Block<'_>, candidate: &Candidate, judged: Result<Good, Rejection>) -> Vec<Row> {
+        self.conclude_with(block, candidate, judged, None)
+    }
+
+    /// Gives the row of a judged block; `words` stand beside a good one.
+    fn conclude_with(
+        &mut self,
+        block: &Block<'_>,
+        candidate: &Candidate,
+        judged: Result<Good, Rejection>,
+        words: Option<String>,
+    ) -> Vec<Row> {
         let good = match judged {
             Ok(good) => good,
             Err(rejection) => {
@@ -236,11 +335,11 @@ impl Walk {
             (Ok(()), Some(_)) => Verdict::NotYet,
             (Ok(()), None) => Verdict::Final,
         };
-        let mut row = self.row_of(candidate, verdict, contents.err());
+        let mut row = self.row_of(candidate, verdict, contents.err().or(words));
         row.signers = good.signers.iter().map(Address::to_string).collect();
         row.quorum = good.quorum;
-        self.tip = Some(Tip { link, rules: good.rules });
-        self.rejected_next = false;
+        self.tip = Some(Tip { link, rules: good.rules, votes_lost: good.votes_lost });
+        self.rejected_to = None;
         self.push(row, unsettled)
     }
 
@@ -321,6 +420,10 @@ impl Walk {
             on_top.push(signer);
         }
     }
+}
+
+fn parent_rejected(height: u64) -> String {
+    format!("parent-rejected: block {height} was rejected, so what stands on it cannot be judged")
 }
 
 impl Candidate {
