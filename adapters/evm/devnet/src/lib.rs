@@ -12,6 +12,7 @@
 //! always make the same blocks.
 
 pub mod abi;
+pub mod bare;
 pub mod block;
 pub mod chain;
 pub mod extra;
