@@ -344,6 +344,22 @@ fn blocks_below_the_anchor_are_not_judged_and_those_from_it_on_are() {
 }
 
 #[test]
+fn an_export_without_the_anchors_block_settles_nothing_and_is_no_yes() {
+    let Some(cases) = cases() else { return };
+    for case in cases {
+        let blocks = case.blocks();
+        for (bytes, count) in [(Vec::new(), 0), (blocks[1..4].concat(), 3)] {
+            let ran = case.audit(&[&case.write("part.rlp", &bytes)]);
+            assert_eq!(ran.code, 1, "{ran}");
+            let mut rows = ran.rows();
+            let summary = rows.pop().unwrap()["summary"].clone();
+            assert_eq!((&summary["blocks"], &summary["not_yet"]), (&count.into(), &count.into()));
+            assert!(rows.iter().all(|row| row["reason"].as_str().unwrap().starts_with("anchor-not-seen")), "{ran}");
+        }
+    }
+}
+
+#[test]
 fn progress_is_shown_on_a_terminal_and_nowhere_else() {
     let Some(cases) = cases() else { return };
     let case = cases.iter().find(|case| case.consensus() == "qbft").unwrap();

@@ -43,7 +43,7 @@ anchor.toml says what you trust, from a source you trust; nothing is taken from 
 Exports: geth export blocks.rlp · besu blocks export --to=blocks.rlp --format=RLP. Several files are read as one walk; a
 file that starts at the anchor again (another node's copy) is judged from the anchor again. Blocks below the anchor are
 not judged (\"not yet\"): export from the anchor's height on, or anchor lower. No clock is asked: an old export is as
-good as a new one. Exit 0 only if no block was rejected.";
+good as a new one. Exit 0 only if no block was rejected and any is final.";
 
 /// Verify an EVM ledger's export offline: seals, votes, hashes, transactions, and with --receipts receipts.
 #[derive(Debug, clap::Args)]
@@ -82,7 +82,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> anyhow::Result<Answer> {
     }
     let closing = Closing { summary };
     out.show(&closing, || closing.summary.words())?;
-    Ok(Answer::of(closing.summary.rejected == 0))
+    // Of an export in which nothing was settled nobody can say yes either.
+    Ok(Answer::of(closing.summary.rejected == 0 && closing.summary.settled > 0))
 }
 
 fn audit_file(path: &Path, walk: &mut Walk, printer: &mut Printer<'_>) -> anyhow::Result<()> {
