@@ -235,19 +235,37 @@ impl Node {
     }
 
     /// The height it claims. Asked anew when the last answer is older than the poll time or than an announcement of a
-    /// new head, unless that answer already reaches `wanted`.
+    /// new head, unless that answer already reaches `wanted` or the node is not to be asked so often.
     pub(crate) async fn tip(&self, wanted: Option<u64>) -> Result<u64, NodeFault> {
         // Counted before the question: what is announced meanwhile may be missing from the answer.
         let rung = self.bell.count();
         if let Some(tip) = self.learnt().tip {
-            let fresh = tip.rung == rung && tip.at.elapsed() < self.patience.poll;
-            if fresh || wanted.is_some_and(|wanted| tip.height >= wanted) {
+            if self.is_fresh(tip, rung) || self.is_too_soon(tip) || wanted.is_some_and(|wanted| tip.height >= wanted) {
                 return Ok(tip.height);
             }
         }
         let height = self.number("eth_blockNumber").await?;
         self.learnt().tip = Some(Tip { height, at: Instant::now(), rung });
         Ok(height)
+    }
+
+    fn is_fresh(&self, tip: Tip, rung: u64) -> bool {
+        tip.rung == rung && tip.at.elapsed() < self.patience.poll
+    }
+
+    fn is_too_soon(&self, tip: Tip) -> bool {
+        self.pace.as_ref().is_some_and(|pace| tip.at.elapsed() < pace.poll_least())
+    }
+
+    /// Whether the height that it claims is an old one, because it is not to be asked so often: no fault of its own.
+    pub(crate) fn claims_of_old(&self) -> bool {
+        let rung = self.bell.count();
+        self.learnt().tip.is_some_and(|tip| self.is_too_soon(tip) && !self.is_fresh(tip, rung))
+    }
+
+    /// Whether it is asked as much as its operator allows, so that what can wait should.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.pace.as_ref().is_some_and(|pace| pace.is_spent(Instant::now()))
     }
 
     /// The next question for the height is put to the node itself.

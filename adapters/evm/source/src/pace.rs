@@ -8,6 +8,9 @@ use tokio::time::Instant;
 /// How much of what was not used may be used at once.
 const BURST: Duration = Duration::from_secs(1);
 
+/// Of so many requests one may be the question for the height: the others are for what it leads to.
+const REQUESTS_A_POLL: u32 = 4;
+
 /// A token bucket that holds the tokens of one second.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -26,14 +29,29 @@ impl Pace {
         usize::try_from(self.per_second).unwrap_or(usize::MAX)
     }
 
+    /// The height is not asked for more often than this, whatever the poll time is.
+    pub(crate) fn poll_least(&self) -> Duration {
+        Duration::from_secs(1) * REQUESTS_A_POLL / self.per_second
+    }
+
+    /// Whether the next request would have to wait.
+    pub(crate) fn is_spent(&self, now: Instant) -> bool {
+        let paid_until = *self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        paid_until.is_some_and(|until| (until + self.cost(1)).saturating_duration_since(now) > BURST)
+    }
+
     /// Takes tokens for so many requests, and says how long to wait until they may be sent.
     pub(crate) fn take(&self, requests: usize, now: Instant) -> Duration {
-        let cost = Duration::from_secs_f64(count(requests) / f64::from(self.per_second));
+        let cost = self.cost(requests);
         // The one change is one assignment: a holder that panicked left nothing half done.
         let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
         let until = paid_until.map_or(now, |until| until.max(now)) + cost;
         *paid_until = Some(until);
         until.saturating_duration_since(now).saturating_sub(BURST)
+    }
+
+    fn cost(&self, requests: usize) -> Duration {
+        Duration::from_secs_f64(count(requests) / f64::from(self.per_second))
     }
 }
 
@@ -50,7 +68,10 @@ mod tests {
         let pace = Pace::new(10);
         let now = Instant::now();
         assert_eq!(pace.batch(), 10);
+        assert_eq!(pace.poll_least(), Duration::from_millis(400));
+        assert!(!pace.is_spent(now));
         assert_eq!(pace.take(10, now), Duration::ZERO);
+        assert!(pace.is_spent(now + Duration::from_millis(99)) && !pace.is_spent(now + Duration::from_millis(100)));
         assert_eq!(pace.take(5, now), Duration::from_millis(500));
         assert_eq!(pace.take(5, now), Duration::from_millis(1_000));
         assert_eq!(pace.take(1, now + Duration::from_secs(1)), Duration::from_millis(100));

@@ -204,7 +204,7 @@ impl EvmSource {
         let last = from.saturating_add(u64::try_from(limit).unwrap_or(u64::MAX) - 1);
         let tip = self.claim(at, node, Some(last)).await?;
         let trusted = self.view().trusted.last_key_value().map_or(0, |(height, _)| *height);
-        if tip.saturating_add(self.config.limits.lag) < trusted {
+        if tip.saturating_add(self.config.limits.lag) < trusted && !node.claims_of_old() {
             return Err(NodeFault::Behind { wanted: trusted, at: tip });
         }
         if tip < from {
@@ -474,10 +474,11 @@ impl Source for EvmSource {
         self.listen();
         let asked = self.in_turn();
         let answers = join_all(asked.iter().map(|(at, node)| self.claim(*at, node, None))).await;
-        let mut claims = Vec::with_capacity(answers.len());
+        let (mut claims, mut old) = (Vec::with_capacity(answers.len()), Vec::new());
         let mut faults = Vec::new();
-        for ((at, _), answer) in asked.into_iter().zip(answers) {
+        for ((at, node), answer) in asked.into_iter().zip(answers) {
             match answer {
+                Ok(tip) if node.claims_of_old() => old.push((at, tip)),
                 Ok(tip) => claims.push((at, tip)),
                 Err(fault) => {
                     self.bench(at, &fault);
@@ -485,6 +486,7 @@ impl Source for EvmSource {
                 }
             }
         }
+        let claims = if claims.is_empty() { old } else { claims };
         self.judge_claims(claims).await.map(Height::new).ok_or_else(|| self.nobody(faults))
     }
 
@@ -566,7 +568,9 @@ impl Source for EvmSource {
                 let bench = view.standings.get(at).and_then(|standing| standing.benched(now));
                 matches!(bench, Some(Bench::Unreachable | Bench::WrongLedger))
             };
-            self.nodes.iter().enumerate().filter(|(at, _)| Some(*at) != served && !silent(*at)).collect()
+            // A comparison can wait for the next time; what else these nodes are asked for should not wait for it.
+            let asked = |(at, node): &(usize, &Node)| Some(*at) != served && !silent(*at) && !node.is_spent();
+            self.nodes.iter().enumerate().filter(asked).collect()
         };
         let told = join_all(asked.into_iter().map(|(at, node)| self.other(at, node, height.get()))).await;
         Ok(told.into_iter().flatten().collect())

@@ -105,6 +105,28 @@ async fn requests_a_second_are_as_many_as_the_operator_of_the_node_allows() {
 }
 
 #[tokio::test]
+async fn a_node_that_allows_little_does_not_hold_up_the_others() {
+    let devnet = devnet(TIP).await;
+    let (fake, url) = Fake::of(&devnet).serve().await;
+    let mut slow = node("slow", &url);
+    slow.requests_per_second = Some(2);
+    let begin = Instant::now();
+    let source = source(&devnet, vec![node("good", &devnet.url()), slow]);
+    for height in 1..=20 {
+        devnet.mine().unwrap();
+        assert_eq!(source.tip().await.unwrap(), at(TIP + height));
+        assert_eq!(source.steps(at(TIP + height), 10).await.unwrap().len(), 1);
+        source.others(at(TIP)).await.unwrap();
+    }
+    // Two are free, and two a second come after them.
+    let allowed = 2 + 2 * usize::try_from(begin.elapsed().as_secs() + 1).unwrap();
+    assert!(fake.asked() <= allowed, "{} requests of {allowed}", fake.asked());
+    // Genesis and height are asked for; what could wait was not.
+    assert!(fake.asked() < 20, "{} requests", fake.asked());
+    assert_eq!(benched(&source, "slow"), None);
+}
+
+#[tokio::test]
 async fn several_batches_are_in_flight_and_no_more_than_the_limit() {
     let devnet = devnet(TIP).await;
     let (fake, url) = Fake::of(&devnet).together(3).serve().await;
