@@ -3,12 +3,13 @@
 //! The judgement is the light client's own: its rules of linking, and [`bft::State`] or [`clique::State`] for seals and
 //! votes. What it leaves out is the clock, which says nothing about an export.
 //!
-//! After a rejected block the walk stands where it stood; another block of that height may still be final. What comes
-//! after it is not shown to follow, so its own seals must do: a BFT block that a quorum of its own list *and* a quorum of
-//! the set that was to seal the rejected block have sealed is final, and the walk goes on from there. Votes from before
-//! are then not all known until the next epoch block, so until there a set that changed is taken on the same terms. Any
+//! After a rejected block the walk stands where it stood; another block of that height may still be final. What comes after
+//! it is final too where it hangs by its hashes, over the rejected ones, on the last good block, and a quorum of its own
+//! list *and* of the set that was to seal the rejected block have sealed it: they vouch for its ancestors with it. (The
+//! hashes are asked for because one consortium may run two ledgers with the same keys.) Which votes the rejected blocks
+//! carried is then not known until the next epoch block, so until there a set that changed is taken on the same terms. Any
 //! other block after a rejected one is *not yet*: so is all that follows on Clique, where one signature a block says
-//! nothing without its branch. Over blocks that are missing nothing goes on, since nobody could tell what is missing.
+//! nothing without its branch.
 //!
 //! A body or receipts that are not the header's reject their block and stop nothing, because the header itself was good.
 
@@ -42,6 +43,13 @@ struct Tip {
     votes_lost: bool,
 }
 
+/// What was seen since a block was rejected, with a row for each height.
+struct Rejected {
+    to: u64,
+    /// The block of that height, where it hangs on the tip by its hashes.
+    hangs: Option<Link>,
+}
+
 /// A row that is not printed yet.
 struct Waiting {
     row: Row,
@@ -55,8 +63,8 @@ pub(super) struct Walk {
     receipts: Option<GivenReceipts>,
     compared: Receipts,
     tip: Option<Tip>,
-    /// The block that the tip wants was rejected, and rows were given for all heights up to this one.
-    rejected_to: Option<u64>,
+    /// The block that the tip wants was rejected.
+    rejected: Option<Rejected>,
     waiting: VecDeque<Waiting>,
 }
 
@@ -80,7 +88,7 @@ struct Good {
 impl Walk {
     pub(super) fn new(anchor: Anchor, receipts: Option<GivenReceipts>) -> Self {
         let compared = Receipts::default();
-        Self { anchor, receipts, compared, tip: None, rejected_to: None, waiting: VecDeque::new() }
+        Self { anchor, receipts, compared, tip: None, rejected: None, waiting: VecDeque::new() }
     }
 
     /// How many blocks' receipts were compared, where any were given.
@@ -94,7 +102,7 @@ impl Walk {
             Ok((block, candidate)) => self.place(&block, &candidate),
             Err((height, reason)) => {
                 let row = Row { height, ..self.row(Verdict::Rejected, Some(reason)) };
-                self.note_rejection(height);
+                self.note_rejection(height, None);
                 self.push(row, None)
             }
         }
@@ -122,13 +130,17 @@ impl Walk {
         Row { height, hash: Some(candidate.hash().to_string()), ..self.row(verdict, reason) }
     }
 
-    /// Notes that a block of this height cannot be followed. One that does not even say its height is taken for the one
-    /// that was due.
-    fn note_rejection(&mut self, height: Option<u64>) {
-        let wanted = self.tip.as_ref().map_or(self.anchor.height, |tip| tip.link.height.saturating_add(1));
-        let due = self.rejected_to.map_or(wanted, |to| to.saturating_add(1));
+    /// Notes that a block cannot be followed. One that does not even say its height is taken for the one that was due.
+    fn note_rejection(&mut self, height: Option<u64>, candidate: Option<&Candidate>) {
+        let tip = self.tip.as_ref().map(|tip| tip.link);
+        let (due, last) = match &self.rejected {
+            Some(rejected) => (rejected.to.saturating_add(1), rejected.hangs),
+            None => (tip.map_or(self.anchor.height, |link| link.height.saturating_add(1)), tip),
+        };
         if height.is_none_or(|height| height == due) {
-            self.rejected_to = Some(due);
+            let follows = |it: &&Candidate| last.is_some_and(|last| it.header().check_follows(&last).is_ok());
+            let hangs = candidate.filter(follows).map(|it| Link::of(it.header(), it.hash()));
+            self.rejected = Some(Rejected { to: due, hangs });
         }
     }
 
@@ -166,28 +178,24 @@ impl Walk {
         if number == wanted {
             return self.follow(block, candidate);
         }
-        let reason = match (number < wanted, self.rejected_to) {
+        let reason = match (number < wanted, &self.rejected) {
             (true, _) => format!("passed: expected block {wanted}, got block {number}; audit its file by itself"),
             (false, None) => format!("gap: expected block {wanted}, got block {number}"),
-            (false, Some(to)) if number == to.saturating_add(1) => return self.go_on(block, candidate, wanted),
+            (false, Some(it)) if number == it.to.saturating_add(1) => return self.go_on(block, candidate, wanted),
             (false, Some(_)) => parent_rejected(wanted),
         };
         self.push(self.row_of(candidate, Verdict::NotYet, Some(reason)), None)
     }
 
-    /// Goes on after a rejected block, if this one needs nothing that only the rejected one could say.
+    /// Goes on after a rejected block, if this one hangs on the tip and needs nothing that only the rejected one could say.
     fn go_on(&mut self, block: &Block<'_>, candidate: &Candidate, wanted: u64) -> Vec<Row> {
         let Some(tip) = &self.tip else { return Vec::new() };
-        match self.judge_apart(tip, candidate) {
-            Some(Ok(good)) => {
-                let words = format!(
-                    "not-linked: block {wanted} was rejected; a quorum of the validators in force there sealed this one"
-                );
-                self.conclude_with(block, candidate, Ok(good), Some(words))
-            }
-            Some(Err(rejection)) => self.conclude(block, candidate, Err(rejection)),
+        let hangs = self.rejected.as_ref().and_then(|rejected| rejected.hangs);
+        let follows = hangs.is_some_and(|link| candidate.header().check_follows(&link).is_ok());
+        match self.judge_apart(tip, candidate).filter(|_| follows) {
+            Some(judged) => self.conclude(block, candidate, judged),
             None => {
-                self.note_rejection(Some(candidate.number()));
+                self.note_rejection(Some(candidate.number()), Some(candidate));
                 let reason = parent_rejected(wanted);
                 self.push(self.row_of(candidate, Verdict::NotYet, Some(reason)), None)
             }
@@ -207,8 +215,7 @@ impl Walk {
             Err(rejection) => return Some(Err(rejection)),
         };
         let trusted = state.validators();
-        let later = candidate.header().fields().timestamp > tip.link.time;
-        if !later || candidate.signers(trusted).len() < candidate.need(trusted) {
+        if candidate.signers(trusted).len() < candidate.need(trusted) {
             return None;
         }
         let signers = candidate.signers(block.validators());
@@ -261,7 +268,7 @@ impl Walk {
                 Some(apart) => judged = apart,
                 None => {
                     let wanted = candidate.number();
-                    self.note_rejection(Some(wanted));
+                    self.note_rejection(Some(wanted), Some(candidate));
                     let words =
                         format!("votes-unknown: a rejected block may have changed the validators of block {wanted}");
                     return self.push(self.row_of(candidate, Verdict::NotYet, Some(words)), None);
@@ -305,21 +312,10 @@ impl Walk {
     }
 
     fn conclude(&mut self, block: &Block<'_>, candidate: &Candidate, judged: Result<Good, Rejection>) -> Vec<Row> {
-        self.conclude_with(block, candidate, judged, None)
-    }
-
-    /// Gives the row of a judged block; `words` stand beside a good one.
-    fn conclude_with(
-        &mut self,
-        block: &Block<'_>,
-        candidate: &Candidate,
-        judged: Result<Good, Rejection>,
-        words: Option<String>,
-    ) -> Vec<Row> {
         let good = match judged {
             Ok(good) => good,
             Err(rejection) => {
-                self.note_rejection(Some(candidate.number()));
+                self.note_rejection(Some(candidate.number()), Some(candidate));
                 let row = self.refused(candidate, &rejection);
                 return self.push(row, None);
             }
@@ -335,11 +331,11 @@ impl Walk {
             (Ok(()), Some(_)) => Verdict::NotYet,
             (Ok(()), None) => Verdict::Final,
         };
-        let mut row = self.row_of(candidate, verdict, contents.err().or(words));
+        let mut row = self.row_of(candidate, verdict, contents.err());
         row.signers = good.signers.iter().map(Address::to_string).collect();
         row.quorum = good.quorum;
         self.tip = Some(Tip { link, rules: good.rules, votes_lost: good.votes_lost });
-        self.rejected_to = None;
+        self.rejected = None;
         self.push(row, unsettled)
     }
 
