@@ -163,6 +163,18 @@ fn an_unsealed_ledger_is_never_proven() {
 }
 
 #[test]
+fn blocks_of_one_time_follow_each_other_where_nobody_seals_and_an_earlier_one_does_not() {
+    let (client, genesis, hash) = unsealed_ledger(8);
+    let at = |parent_hash, number, timestamp| HeaderDraft { parent_hash, number, timestamp, ..HeaderDraft::default() };
+    let one = at(hash, 1, GENESIS_TIME).encode();
+    let two = |timestamp| step(2, at(crate::keccak256(&one), 2, timestamp).encode());
+    let (head, _) = go(&client, &client.anchor(), &[genesis]);
+    let steps = |timestamp| [step(1, one.clone()), two(timestamp)];
+    assert_eq!(refused(&client, &head, &steps(GENESIS_TIME)), "confirmations-wanted");
+    assert_eq!(refused(&client, &head, &steps(GENESIS_TIME - 1)), "time-not-rising");
+}
+
+#[test]
 fn a_longer_branch_undoes_on_an_unsealed_ledger_and_a_shorter_one_waits() {
     let (client, genesis, hash) = unsealed_ledger(8);
     let first = chain(hash, 1, 9, 1);
