@@ -20,7 +20,7 @@ pub const DEFAULT_CLOCK_DRIFT: u64 = 10;
 /// As JSON: `{"family": "cometbft", "chain_id": "…", "height": 1, "hash": "64 hex", "trusting_period": 1209600}` and
 /// optionally
 /// - `genesis`: hash of the header of the ledger's first block, which names the ledger; needed where `height` is not 1
-///   (docs/decisions/0009);
+///   (docs/decisions/0010);
 /// - `clock_drift`: seconds by which a header may be ahead of the clock, 10 by default;
 /// - `trust_level`: `"1/3"` by default, up to `"1/1"`: how much of a known validator set must have signed a header
 ///   that is not the next one;

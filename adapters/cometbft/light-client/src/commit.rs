@@ -82,12 +82,15 @@ impl Commit {
     /// vote counted for whoever signed it.
     ///
     /// # Errors
-    /// [`Fault`] if there is not one entry for each validator, if an entry has the address of another, or is shaped as
+    /// [`Fault`] if there is not one entry for each validator, if nobody voted, if an entry has the address of another, or is shaped as
     /// no node writes it.
     pub fn check(&self, validators: &ValidatorSet) -> Result<(), Fault> {
         let count = validators.validators().len();
         if self.signatures.len() != count || count > MAX_VALIDATORS {
             return Err(Fault::new(Reason::CommitCount, format!("{count} entries"), self.signatures.len()));
+        }
+        if self.signatures.iter().all(|entry| entry.flag == Flag::Absent) {
+            return Err(Fault::new(Reason::Quorum, "votes", "none at all"));
         }
         for (index, (entry, due)) in self.signatures.iter().zip(validators.addresses()).enumerate() {
             entry.check(index)?;

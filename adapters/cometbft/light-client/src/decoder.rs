@@ -107,7 +107,7 @@ impl CometbftDecoder {
         data: &[u8],
         message: Option<u32>,
     ) -> Result<(String, String, Map<String, Value>), Fault> {
-        let mut value = json!({ "kind": "transaction", "hash": sha256(tx), "data": STANDARD.encode(data) });
+        let mut type_url = None;
         let (namespace, event, body) = match (messages, message) {
             (None, None) => ("transactions".to_owned(), "executed".to_owned(), self.format.read(tx, None)?),
             (Some(names), Some(number)) => {
@@ -116,14 +116,18 @@ impl CometbftDecoder {
                 let found = found.filter(|message| names.iter().any(|name| name == message.type_url));
                 let missing = || Fault::new(Reason::ItemOfAnother, "a message of the lane's types", number);
                 let message = found.ok_or_else(missing)?;
-                value["type"] = json!(message.type_url);
+                type_url = Some(message.type_url);
                 let full = message.type_url.rsplit('/').next().unwrap_or_default();
                 let (package, name) = full.rsplit_once('.').unwrap_or(("transactions", full));
                 (package.to_owned(), name.to_owned(), self.format.read(message.value, Some(message.type_url))?)
             }
             _ => return Err(Fault::new(Reason::ItemOfAnother, "an item of the lane's kind", "another kind")),
         };
-        value["body"] = body;
+        let data = STANDARD.encode(data);
+        let mut value = json!({ "kind": "transaction", "hash": sha256(tx), "data": data, "body": body });
+        if let (Some(map), Some(type_url)) = (value.as_object_mut(), type_url) {
+            map.insert("type".to_owned(), json!(type_url));
+        }
         Ok(said(&namespace, &event, value))
     }
 }

@@ -4,6 +4,7 @@
 //! shape, and only what is hashed, signed or proven is kept. Nothing is believed on the way: addresses, hashes and
 //! counts beside it are recomputed or compared later.
 
+pub mod evidence;
 pub mod light;
 mod shape;
 
