@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::answer::Answer;
 use crate::commands::{
-    audit, check_config, demo, devnet, evidence, gateway, held, init, key, lane, ledger, map, relayer, schema,
+    audit, bench, check_config, demo, devnet, evidence, gateway, held, init, key, lane, ledger, map, relayer, schema,
     subscribe, verify,
 };
 use crate::output::Output;
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     #[command(subcommand)]
+    Bench(bench::Bench),
+    #[command(subcommand)]
     Schema(schema::Schema),
     #[command(subcommand)]
     Map(map::Map),
@@ -80,6 +82,7 @@ impl Command {
             Self::Lane(command) => lane::run(command, out),
             Self::Held(command) => held::run(command, out),
             Self::Audit(command) => audit::run(command, out),
+            Self::Bench(command) => bench::run(command, out),
             Self::Schema(command) => schema::run(command, out),
             Self::Map(command) => map::run(command, out),
             Self::Key(command) => key::run(command, out),

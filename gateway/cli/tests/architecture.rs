@@ -72,11 +72,12 @@ const VENDORS: [&str; 16] = [
 ];
 
 /// Where a vendor may be named outside `adapters/<family>`, and why.
-const MAY_NAME_VENDORS: [&str; 6] = [
+const MAY_NAME_VENDORS: [&str; 7] = [
     // The one table from a family's name to its code.
     "gateway/server/src/families.rs",
     // Commands that are about one family.
     "gateway/cli/src/commands/audit",
+    "gateway/cli/src/commands/bench",
     "gateway/cli/src/commands/devnet.rs",
     "gateway/cli/src/commands/demo",
     // Examples in --help: of the top, and of anchors.

@@ -6,13 +6,15 @@ mod support;
 
 use support::hufu;
 
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 20] = [
     &[],
     &["init"],
     &["check-config"],
     &["relayer"],
     &["audit"],
     &["audit", "evm"],
+    &["bench"],
+    &["bench", "evm"],
     &["schema"],
     &["schema", "list"],
     &["schema", "show"],

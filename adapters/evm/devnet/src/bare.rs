@@ -115,10 +115,11 @@ impl CliqueBlocks {
 
     /// What `geth init` takes.
     pub fn genesis_file(&self) -> String {
-        let mut config = serde_json::json!({
-            "chainId": CLIQUE_CHAIN_ID, "clique": { "period": 1, "epoch": EPOCH },
-        });
-        for fork in [
+        let mut config = serde_json::Map::new();
+        config.insert("chainId".to_owned(), CLIQUE_CHAIN_ID.into());
+        config.insert("clique".to_owned(), serde_json::json!({ "period": 1, "epoch": EPOCH }));
+        // Up to the last fork before headers got a sixteenth field.
+        let forks = [
             "homestead",
             "eip150",
             "eip155",
@@ -128,9 +129,8 @@ impl CliqueBlocks {
             "petersburg",
             "istanbul",
             "berlin",
-        ] {
-            config[format!("{fork}Block")] = serde_json::json!(0);
-        }
+        ];
+        config.extend(forks.map(|fork| (format!("{fork}Block"), 0.into())));
         let file = serde_json::json!({
             "config": config,
             "nonce": "0x0",
@@ -244,7 +244,7 @@ mod tests {
             let (extra, seal) = (Bytes::copy_from_slice(extra), (*seal).into());
             unsealed.extra_data = extra;
             let signer = recover(&keccak256(unsealed.to_rlp()), &seal).unwrap();
-            assert_eq!(signer, keys[number as usize % 3].address());
+            assert_eq!(signer, keys[usize::try_from(number % 3).unwrap()].address());
             parent = keccak256(block.header.to_rlp());
         }
     }

@@ -1,6 +1,7 @@
 //! What each command does. A command is a module here and a line in [`crate::cli::Command`].
 
 pub(crate) mod audit;
+pub(crate) mod bench;
 pub(crate) mod check_config;
 pub(crate) mod demo;
 pub(crate) mod devnet;
