@@ -239,10 +239,12 @@ impl Node {
     pub(crate) async fn tip(&self, wanted: Option<u64>) -> Result<u64, NodeFault> {
         // Counted before the question: what is announced meanwhile may be missing from the answer.
         let rung = self.bell.count();
-        if let Some(tip) = self.learnt().tip {
-            if self.is_fresh(tip, rung) || self.is_too_soon(tip) || wanted.is_some_and(|wanted| tip.height >= wanted) {
-                return Ok(tip.height);
-            }
+        let known = self.learnt().tip;
+        let serves = |tip: &Tip| {
+            self.is_fresh(*tip, rung) || self.is_too_soon(*tip) || wanted.is_some_and(|wanted| tip.height >= wanted)
+        };
+        if let Some(tip) = known.filter(serves) {
+            return Ok(tip.height);
         }
         let height = self.number("eth_blockNumber").await?;
         self.learnt().tip = Some(Tip { height, at: Instant::now(), rung });
