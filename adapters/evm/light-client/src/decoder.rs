@@ -18,6 +18,7 @@ use crate::lane_source;
 use crate::pin::Pin;
 use crate::receipt::Log;
 use crate::selector::{ContractLogs, LogSelector};
+use crate::slots;
 use hufu_adapters_light_client::{
     ConfigurationFault, DecodeFault, Decoded, Decoder, DecoderVersion, DynLightClient, Erased, Family, Proven, Selector,
 };
@@ -137,6 +138,9 @@ impl Family for EvmFamily {
     }
 
     fn decoder(&self, source: &Value) -> Result<Box<dyn Decoder>, ConfigurationFault> {
+        if slots::source::is_meant(source) {
+            return Ok(Box::new(slots::EvmStorageDecoder::from_source(source)?));
+        }
         Ok(Box::new(EvmDecoder::from_source(source)?))
     }
 }

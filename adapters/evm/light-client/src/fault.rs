@@ -113,6 +113,8 @@ reasons! {
     ProofAnswer = "proof-answer-malformed",
     /// A node claims beside its proof what the proof does not say.
     ProofClaim = "proof-claim",
+    /// A slot's change is asked of a block of which the state before is not known.
+    ParentState = "parent-state-unknown",
     /// An item that was asked for is not in the block.
     ItemMissing = "item-missing",
     /// An item that was asked for is not what the selector names.

@@ -3,9 +3,9 @@
 //! In scope: canonical RLP, headers up to Prague, QBFT, IBFT 2.0, legacy IBFT and Clique with votes followed header by
 //! header, receipts tries rebuilt whole, events of one or several contracts decoded by pinned ABIs, proofs of accounts
 //! and slots for who controls the code that spoke ([`control`]), proofs of single items ([`proof`]: a library that no lane
-//! uses as yet). [`EvmFamily`] is the door for the gateway.
+//! uses as yet), changes of storage slots as items ([`slots`]). [`EvmFamily`] is the door for the gateway.
 //!
-//! Out of scope here as yet: skipping headers, validator sets kept by a contract (docs/coverage.md).
+//! Out of scope: validator sets kept by a contract, which are refused (docs/evm.md).
 //!
 //! Pure: no I/O, no clock, no randomness; every list from outside has a named limit.
 
@@ -37,6 +37,7 @@ pub mod recover;
 pub mod rlp;
 pub mod seal;
 pub mod selector;
+pub mod slots;
 pub mod tally;
 pub mod trie;
 pub mod uint;

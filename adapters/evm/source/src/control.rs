@@ -8,7 +8,7 @@ use hufu_evm_light_client::block_state::BlockState;
 use hufu_evm_light_client::control::{CodeProof, Shown, StateProof, StateRoots, join};
 use hufu_evm_light_client::get_proof::GetProof;
 use hufu_evm_light_client::pin::Pin;
-use hufu_evm_light_client::{Address, LogSelector, pinned_speakers};
+use hufu_evm_light_client::{Address, Hash32, LogSelector, pinned_speakers};
 use serde_json::json;
 
 use crate::hex_json::Text;
@@ -113,23 +113,11 @@ impl State {
     async fn ask(node: &Node, height: u64, contract: Address, pin: &Pin) -> Result<Self, NodeFault> {
         let behind = pin.implementation();
         let slots: Vec<_> = behind.and_then(|behind| behind.slot.slot()).into_iter().collect();
-        let mut calls = vec![Call::new(GET_PROOF, json!([contract, slots, quantity(height)]))];
-        calls.extend(behind.map(|behind| {
-            let none: [&str; 0] = [];
-            Call::new(GET_PROOF, json!([behind.address, none, quantity(height)]))
-        }));
-        let mut proofs = Vec::with_capacity(2);
-        for answer in node.state(&calls).await? {
-            let answer = answer.ok_or_else(|| not_kept(height))?;
-            let proof = GetProof::parse(answer.get().as_bytes());
-            proofs.push(proof.map_err(|fault| NodeFault::Malformed {
-                expected: fault.expected().to_owned(),
-                got: fault.got().to_owned(),
-            })?);
-        }
-        let mut proofs = proofs.into_iter();
-        let contract = proofs.next().ok_or_else(|| not_kept(height))?;
-        Ok(Self { contract, implementation: proofs.next() })
+        let implementation = match behind {
+            Some(behind) => Some(get_proof(node, height, behind.address, &[]).await?),
+            None => None,
+        };
+        Ok(Self { contract: get_proof(node, height, contract, &slots).await?, implementation })
     }
 
     fn proof(&self, pin: &Pin) -> StateProof<'_> {
@@ -142,8 +130,21 @@ impl State {
     }
 }
 
-fn not_kept(height: u64) -> NodeFault {
-    NodeFault::Pruned(format!("the state of block {height}, which proofs of a pinned contract need"))
+/// What a node answers to `eth_getProof` at one block.
+pub(crate) async fn get_proof(
+    node: &Node,
+    height: u64,
+    address: Address,
+    slots: &[Hash32],
+) -> Result<GetProof, NodeFault> {
+    let answer = node.state(&[Call::new(GET_PROOF, json!([address, slots, quantity(height)]))]).await?;
+    let raw = answer.into_iter().next().flatten().ok_or_else(|| not_kept(height))?;
+    GetProof::parse(raw.get().as_bytes())
+        .map_err(|fault| NodeFault::Malformed { expected: fault.expected().to_owned(), got: fault.got().to_owned() })
+}
+
+pub(crate) fn not_kept(height: u64) -> NodeFault {
+    NodeFault::Pruned(format!("the state of block {height}, of which proofs are wanted"))
 }
 
 async fn code_of(node: &Node, height: u64, address: Address) -> Result<Vec<u8>, NodeFault> {

@@ -36,6 +36,7 @@ mod progress;
 mod receipts;
 mod rpc;
 mod settings;
+mod slots;
 pub mod source;
 mod standing;
 mod transport;

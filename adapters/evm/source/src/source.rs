@@ -26,6 +26,7 @@ use crate::control::Pins;
 use crate::hint::{self, Bell, Socket};
 use crate::node::{Node, NodeFault};
 use crate::progress::Meter;
+use crate::slots::Slots;
 use crate::standing::{Bench, Standing, jitter};
 
 /// The light client's label for a branch that does not outweigh what is trusted.
@@ -314,6 +315,14 @@ impl EvmSource {
     }
 
     async fn evidence_of(&self, node: &Node, wanted: &mut [Wanted]) -> Result<(), NodeFault> {
+        for block in wanted.iter_mut().filter(|block| block.evidence.is_none()) {
+            if let Some(slots) = &block.slots {
+                block.evidence = Some(match slots.show(node, block.height).await {
+                    Err(NodeFault::Lying(fault)) => return Err(forked_or_lying(node, block, fault).await),
+                    shown => shown?,
+                });
+            }
+        }
         let mut open: Vec<&mut Wanted> = wanted.iter_mut().filter(|block| block.evidence.is_none()).collect();
         let heights: Vec<u64> = open.iter().map(|block| block.height).collect();
         let receipts = node.receipts(&heights).await?;
@@ -371,6 +380,8 @@ struct Wanted {
     receipts_root: Hash32,
     /// What the lane pins of contracts' code, where it does.
     pins: Option<Pins>,
+    /// The slots that the lane follows in place of events, where it does.
+    slots: Option<Slots>,
     evidence: Option<Vec<u8>>,
 }
 
@@ -383,8 +394,8 @@ fn wanted(block: &TrustedBlock, selector: &Selector) -> Result<Option<Wanted>, S
     }
     let receipts_root = BlockState::read(state).map_err(|fault| foreign(block, &fault.to_string()))?.receipts_root;
     let hash = Hash32::new(*block.hash().as_bytes());
-    let pins = Pins::of(block, selector);
-    Ok(Some(Wanted { height: block.height().get(), hash, receipts_root, pins, evidence: None }))
+    let (pins, slots) = (Pins::of(block, selector), Slots::of(block, selector));
+    Ok(Some(Wanted { height: block.height().get(), hash, receipts_root, pins, slots, evidence: None }))
 }
 
 fn foreign(block: &TrustedBlock, got: &str) -> SourceError {

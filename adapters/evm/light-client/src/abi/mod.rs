@@ -5,6 +5,7 @@
 //! | [`event`] | one event of an ABI, its topics, named and anonymous |
 //! | `kind` | types: how they are spelled, how many words they take |
 //! | `word` | values of one word of 32 bytes, and their padding |
+//! | [`slot`] | values as they stand in storage |
 //! | `data` | heads, tails, offsets, lengths: the data of a log |
 //!
 //! Canonical encoding puts the tail of each dynamic value right behind the one before it. So offsets are not followed
@@ -25,6 +26,7 @@
 mod data;
 pub mod event;
 mod kind;
+pub mod slot;
 mod word;
 
 use crate::fault::{Fault, Reason};

@@ -8,6 +8,7 @@ use crate::fault::{Fault, Reason};
 use crate::pin::Pin;
 use crate::receipt::{Log, Receipt, open_evidence};
 use crate::selector::LogSelector;
+use crate::slots::SlotSelector;
 use crate::trie::EMPTY_ROOT;
 use hufu_adapters_light_client::outcome::Refusal;
 use hufu_adapters_light_client::{
@@ -25,6 +26,9 @@ impl EvmLightClient {
         budget: &mut Budget,
     ) -> Result<Vec<ItemFacts>, Refusal> {
         let (Wanted::Matching(selector) | Wanted::These(selector, _)) = wanted;
+        if SlotSelector::is_meant(selector) {
+            return self.find_changes(block, wanted, evidence, budget);
+        }
         let selector = LogSelector::read(selector).map_err(Rejection::from)?;
         let state = BlockState::read(&block.state).map_err(Rejection::from)?;
         let (receipts, proofs) = match evidence {
@@ -91,12 +95,15 @@ fn judge_code(
     Ok(Some(controls))
 }
 
-/// Whether a block's own data lets a source skip fetching its receipts for this selector.
+/// Whether a source has to fetch evidence for this selector, or the block's own data say that there is nothing.
 ///
 /// # Errors
 /// [`Fault`] if state or selector are malformed.
 pub fn needs_evidence(block_state: &[u8], selector: &hufu_adapters_light_client::Selector) -> Result<bool, Fault> {
     let state = BlockState::read(block_state)?;
+    if SlotSelector::is_meant(selector) {
+        return Ok(super::slots::may_have_changed(&state));
+    }
     let selector = LogSelector::read(selector)?;
     Ok(state.receipts_root != EMPTY_ROOT && !selector.is_excluded_by(&state.bloom))
 }

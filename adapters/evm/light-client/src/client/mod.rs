@@ -6,7 +6,8 @@
 //!
 //! Evidence of a block is the RLP list of all its raw receipts. Without evidence a block answers only where its own
 //! filter excludes the selector, or where it has no receipts at all. Where the selector pins the code of a contract that
-//! spoke, proofs of its state come with the receipts ([`crate::control`]).
+//! spoke, proofs of its state come with the receipts ([`crate::control`]). Where the selector names slots, it is proofs of
+//! these alone ([`crate::slots`]).
 
 mod ahead;
 mod branch;
@@ -14,6 +15,7 @@ mod find;
 mod judge;
 mod rival;
 mod skip;
+mod slots;
 mod window;
 
 pub use find::{needs_evidence, pinned_speakers};
