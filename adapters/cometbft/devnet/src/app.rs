@@ -77,8 +77,10 @@ impl State {
         match command {
             Command::Put { key, value } => {
                 let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-                result.events =
-                    vec![Event { kind: "notice".to_owned(), attributes: vec![attribute("key", &key), attribute("value", &value)] }];
+                result.events = vec![Event {
+                    kind: "notice".to_owned(),
+                    attributes: vec![attribute("key", &key), attribute("value", &value)],
+                }];
                 self.notices.insert(key, value.into_bytes());
             }
             Command::Delete { key } => {
@@ -220,8 +222,19 @@ mod tests {
     #[test]
     fn transactions_that_cannot_be_read_fail_with_a_code_and_change_nothing() {
         let mut state = State::default();
-        for tx in ["", "put", "put =1", "put a=", "fail", "fail 0", "fail x", "val=", "val=ed25519!AA==!1", "else", "putx a=b"]
-        {
+        for tx in [
+            "",
+            "put",
+            "put =1",
+            "put a=",
+            "fail",
+            "fail 0",
+            "fail x",
+            "val=",
+            "val=ed25519!AA==!1",
+            "else",
+            "putx a=b",
+        ] {
             let (result, update) = state.run(tx.as_bytes());
             assert_eq!((result.code, update), (CODE_UNREADABLE, None), "{tx}");
             assert!(result.log.starts_with("expected"), "{tx}");

@@ -158,8 +158,19 @@ impl Chain {
         let size = bytes.len();
         let state = if *state == *self.state { Arc::clone(&self.state) } else { state };
         self.state = Arc::clone(&state);
-        let made =
-            Arc::new(Block { header, txs, last_commit, id, size, validators, commit, voted_at, results, updates, state });
+        let made = Arc::new(Block {
+            header,
+            txs,
+            last_commit,
+            id,
+            size,
+            validators,
+            commit,
+            voted_at,
+            results,
+            updates,
+            state,
+        });
         self.blocks.push(Arc::clone(&made));
         Ok(made)
     }

@@ -80,10 +80,8 @@ impl Commit {
 
     /// `Commit{height = 1, round = 2, block_id = 3, signatures = 4}`.
     pub fn encode(&self) -> Vec<u8> {
-        let head = Message::new()
-            .number(1, self.height)
-            .number(2, u64::from(self.round))
-            .embedded(3, &self.block_id.encode());
+        let head =
+            Message::new().number(1, self.height).number(2, u64::from(self.round)).embedded(3, &self.block_id.encode());
         self.signatures.iter().fold(head, |message, entry| message.embedded(4, &entry.encode())).finish()
     }
 
@@ -91,8 +89,7 @@ impl Commit {
     /// timestamp = 5, chain_id = 6}` behind its length (`types/canonical.go`). A vote for no block has no block id.
     pub fn sign_bytes(&self, chain_id: &str, flag: Flag, time: Option<Duration>) -> Vec<u8> {
         const PRECOMMIT: u64 = 2;
-        let head =
-            Message::new().number(1, PRECOMMIT).fixed(2, self.height).fixed(3, u64::from(self.round));
+        let head = Message::new().number(1, PRECOMMIT).fixed(2, self.height).fixed(3, u64::from(self.round));
         let head = match flag {
             Flag::Commit => head.embedded(4, &self.block_id.encode()),
             Flag::Absent | Flag::Nil => head,

@@ -178,9 +178,7 @@ impl Shared {
 
     fn broadcast(&self, params: &Params) -> Answer {
         let tx = self.new_tx(params)?;
-        let answer = |code: u32, log: &str, hash: &Hash| {
-            json!({ "code": code, "data": "", "log": log, "codespace": "", "hash": render::upper_hex(hash) })
-        };
+        let answer = |code: u32, log: &str, hash: &Hash| json!({ "code": code, "data": "", "log": log, "codespace": "", "hash": render::upper_hex(hash) });
         Ok(match self.let_in(&tx) {
             Ok(hash) => answer(0, "", &hash),
             Err((hash, log)) => answer(crate::app::CODE_UNREADABLE, &log, &hash),

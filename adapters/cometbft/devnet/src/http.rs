@@ -71,7 +71,8 @@ async fn index(State(endpoint): State<Endpoint>) -> Response {
         let names: Vec<String> = names.iter().map(|name| format!("{name}=_")).collect();
         format!("/{method}?{}<br>", names.join("&amp;"))
     };
-    let lines: Vec<String> = METHODS.iter().filter(|(method, _)| !frame::is_missing(&faults, method)).map(line).collect();
+    let lines: Vec<String> =
+        METHODS.iter().filter(|(method, _)| !frame::is_missing(&faults, method)).map(line).collect();
     Html(format!("<html><body><br>Available endpoints:<br><br>{}</body></html>", lines.concat())).into_response()
 }
 
@@ -102,9 +103,7 @@ async fn by_post(State(endpoint): State<Endpoint>, body: Bytes) -> Response {
     match frame::answer(&body, &faults, &mut call) {
         Ok(Some(answer)) => deliver(StatusCode::OK, &answer, &faults),
         Ok(None) => StatusCode::OK.into_response(),
-        Err(error) => {
-            deliver(StatusCode::INTERNAL_SERVER_ERROR, &frame::envelope(&Value::Null, Err(error)), &faults)
-        }
+        Err(error) => deliver(StatusCode::INTERNAL_SERVER_ERROR, &frame::envelope(&Value::Null, Err(error)), &faults),
     }
 }
 

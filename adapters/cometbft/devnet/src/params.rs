@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn what_a_uri_may_say() {
-        let params = of_query(&[("h", "5"), ("q", "\"5\""), ("t", "\"a\\\"b\""), ("x", "0x6162"), ("p", "true"), ("e", "")]);
+        let params =
+            of_query(&[("h", "5"), ("q", "\"5\""), ("t", "\"a\\\"b\""), ("x", "0x6162"), ("p", "true"), ("e", "")]);
         assert_eq!(params.number("h").unwrap(), Some(5));
         assert_eq!(params.number("q").unwrap(), Some(5));
         assert_eq!(params.number("e").unwrap(), None);

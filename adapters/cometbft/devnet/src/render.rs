@@ -206,9 +206,7 @@ fn tx_proof(block: &Block, index: usize, tx: &[u8]) -> Value {
 
 /// The answer to `/abci_query`.
 pub fn query(height: u64, key: &[u8], value: Option<&[u8]>, proof: Option<&[ProofOp]>) -> Value {
-    let op = |op: &ProofOp| {
-        json!({ "type": "ics23:simple", "key": STANDARD.encode(&op.key), "data": STANDARD.encode(&op.data) })
-    };
+    let op = |op: &ProofOp| json!({ "type": "ics23:simple", "key": STANDARD.encode(&op.key), "data": STANDARD.encode(&op.data) });
     let proof = proof.map(|ops| json!({ "ops": ops.iter().map(op).collect::<Vec<_>>() }));
     json!({ "response": {
         "code": 0,

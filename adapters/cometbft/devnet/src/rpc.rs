@@ -163,7 +163,8 @@ fn validators(view: &View<'_>, params: &Params) -> Answer {
     let per_page = usize::try_from(per_page).map_err(RpcError::internal)?;
     let pages = all.len().div_ceil(per_page).max(1);
     let page = params.count("page")?.unwrap_or(1);
-    let Some(skipped) = usize::try_from(page).ok().filter(|page| (1..=pages).contains(page)).map(|page| page - 1) else {
+    let Some(skipped) = usize::try_from(page).ok().filter(|page| (1..=pages).contains(page)).map(|page| page - 1)
+    else {
         return Err(RpcError::internal(format!("page should be within [1, {pages}] range, given {page}")));
     };
     let shown: Vec<Value> = all.iter().skip(skipped * per_page).take(per_page).map(render::validator).collect();

@@ -88,7 +88,8 @@ impl View<'_> {
     pub(crate) fn results<'b>(&self, block: &'b Block) -> Cow<'b, [TxResult]> {
         let kept = self.told(block, block.results.len());
         let mut results = Cow::Borrowed(block.results.get(..kept).unwrap_or_default());
-        let altered = |fault: &Misbehave| matches!(fault, Misbehave::AlteredResults { from } if block.header.height >= *from);
+        let altered =
+            |fault: &Misbehave| matches!(fault, Misbehave::AlteredResults { from } if block.header.height >= *from);
         if self.faults.iter().any(altered)
             && let Some(first) = results.to_mut().first_mut()
         {
@@ -99,8 +100,7 @@ impl View<'_> {
     }
 
     fn told(&self, block: &Block, count: usize) -> usize {
-        let omits =
-            |fault: &Misbehave| matches!(fault, Misbehave::OmittedTransactions { from } if block.header.height >= *from);
+        let omits = |fault: &Misbehave| matches!(fault, Misbehave::OmittedTransactions { from } if block.header.height >= *from);
         if self.faults.iter().any(omits) { count.saturating_sub(1) } else { count }
     }
 

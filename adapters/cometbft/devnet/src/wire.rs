@@ -65,12 +65,17 @@ pub fn prefixed(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A base-128 number, lowest digits first.
 fn varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        if value == 0 {
+            out.push(low);
+            return;
+        }
+        out.push(low | 0x80);
     }
-    out.push(value as u8 & 0x7f);
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 mod follow;
 mod ledger;
 mod misbehaviour;
+mod proofs;
 mod recorded;
 mod shapes;
 mod sockets;

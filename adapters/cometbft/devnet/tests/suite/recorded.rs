@@ -195,7 +195,8 @@ fn recorded_transactions_give_the_recorded_results_states_and_proofs() {
         for height in 1..=network.last {
             let header = header_of(&network.answer(&format!("{height:03}.commit"))["signed_header"]["header"]);
             assert_eq!(state.hash().to_vec(), header.app_hash, "before {height} of {}", network.name);
-            for (name, tx) in case["transactions"].as_object().unwrap().iter().filter(|(_, tx)| tx["height"] == height) {
+            for (name, tx) in case["transactions"].as_object().unwrap().iter().filter(|(_, tx)| tx["height"] == height)
+            {
                 let answer = network.answer(&format!("tx.{name}"));
                 let (result, update) = state.run(tx["tx"].as_str().unwrap().as_bytes());
                 assert_eq!((render::tx_result(&result), update), (answer["tx_result"].clone(), None), "{name}");
@@ -239,7 +240,10 @@ fn recorded_answers_are_rendered_again_as_they_were() {
         let set = validators(&network, 1);
         let list: Vec<Value> = set.iter().map(render::validator).collect();
         assert_eq!(Value::Array(list), network.answer("001.validators")["validators"]);
-        assert_eq!(hex_bytes(&network.answer("001.validators")["validators"][0]["address"]), address(&set[0].public_key));
+        assert_eq!(
+            hex_bytes(&network.answer("001.validators")["validators"][0]["address"]),
+            address(&set[0].public_key)
+        );
     }
 }
 

@@ -110,7 +110,12 @@ pub(crate) fn header_of(value: &Value) -> Header {
 
 pub(crate) fn commit_of(value: &Value) -> Commit {
     let entry = |it: &Value| CommitSig {
-        flag: [Flag::Absent, Flag::Commit, Flag::Nil][it["block_id_flag"].as_u64().unwrap() as usize - 1],
+        flag: match it["block_id_flag"].as_u64() {
+            Some(1) => Flag::Absent,
+            Some(2) => Flag::Commit,
+            Some(3) => Flag::Nil,
+            other => panic!("a flag of 1 to 3, got {other:?}"),
+        },
         address: hex_bytes(&it["validator_address"]),
         time: time(&it["timestamp"]),
         signature: bytes(&it["signature"]),
@@ -127,7 +132,12 @@ pub(crate) fn result_of(value: &Value) -> TxResult {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let event = |it: &Value| Event {
         kind: text(&it["type"]),
-        attributes: it["attributes"].as_array().unwrap().iter().map(|it| (text(&it["key"]), text(&it["value"]))).collect(),
+        attributes: it["attributes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| (text(&it["key"]), text(&it["value"])))
+            .collect(),
     };
     TxResult {
         code: value["code"].as_u64().unwrap().try_into().unwrap(),
