@@ -5,11 +5,13 @@
 //! | [`anchor`] | the operator's anchor file |
 //! | [`export`] | one block after the other from a file, in constant memory |
 //! | [`body`] | whether a block's transactions are those of its header |
+//! | [`candidate`] | a header read by its consensus kind |
 //! | [`walk`] | from the anchor to the end, one verdict a block |
 //! | [`receipts`] | whether JSON-RPC receipts are those of a header |
 
 mod anchor;
 mod body;
+mod candidate;
 mod export;
 mod receipts;
 mod walk;

@@ -18,12 +18,12 @@ use std::collections::{BTreeSet, VecDeque};
 use hufu_adapters_light_client::{Budget, Rejection};
 use hufu_evm_light_client::anchor::Consensus;
 use hufu_evm_light_client::header::Link;
-use hufu_evm_light_client::{Address, Hash32, Header, bft, clique};
-use hufu_schemas_core::{Quorum, Timestamp};
+use hufu_evm_light_client::{Address, Header, bft, clique};
 
 use super::super::{Count, Receipts, Row, Verdict};
 use super::anchor::Anchor;
 use super::body::{self, Block};
+use super::candidate::Candidate;
 use super::receipts::{Compared, GivenReceipts};
 
 /// Blocks that may wait for confirmations. A majority of 1,024 signers is 513 blocks; an anchor may ask for more.
@@ -66,12 +66,6 @@ pub(super) struct Walk {
     /// The block that the tip wants was rejected.
     rejected: Option<Rejected>,
     waiting: VecDeque<Waiting>,
-}
-
-/// A header with what its consensus kind makes of it.
-enum Candidate {
-    Bft(bft::Block),
-    Clique(clique::Block),
 }
 
 /// A block that was judged good.
@@ -148,13 +142,9 @@ impl Walk {
         let block = Block::open(bytes).map_err(|reason| (None, reason))?;
         let header = Header::parse(block.header).map_err(|fault| (None, body::said(&fault)))?;
         let number = header.fields().number;
-        let candidate = match self.anchor.consensus {
-            Consensus::Bft(kind) => kind.read(header).map(Candidate::Bft),
-            Consensus::Clique => clique::Block::read(header).map(Candidate::Clique),
-            // The anchor file was refused before; a candidate of this kind does not exist.
-            Consensus::Unsealed => return Err((Some(number), "nobody seals this ledger's blocks".to_owned())),
-        };
-        Ok((block, candidate.map_err(|fault| (Some(number), body::said(&fault)))?))
+        let candidate = Candidate::read(header, self.anchor.consensus);
+        let candidate = candidate.map_err(|reason| (Some(number), reason))?;
+        Ok((block, candidate))
     }
 
     /// Finds out whether a block's turn has come.
@@ -420,63 +410,4 @@ impl Walk {
 
 fn parent_rejected(height: u64) -> String {
     format!("parent-rejected: block {height} was rejected, so what stands on it cannot be judged")
-}
-
-impl Candidate {
-    fn header(&self) -> &Header {
-        match self {
-            Self::Bft(block) => block.header(),
-            Self::Clique(block) => block.header(),
-        }
-    }
-
-    fn number(&self) -> u64 {
-        self.header().fields().number
-    }
-
-    fn hash(&self) -> Hash32 {
-        match self {
-            Self::Bft(block) => block.hash(),
-            Self::Clique(block) => block.hash(),
-        }
-    }
-
-    /// The validators that the block itself names.
-    fn listed(&self) -> &[Address] {
-        match self {
-            Self::Bft(block) => block.validators(),
-            Self::Clique(block) => block.listed(),
-        }
-    }
-
-    /// Distinct signers among those that are trusted.
-    fn signers(&self, trusted: &[Address]) -> BTreeSet<Address> {
-        let recovered: Vec<Address> = match self {
-            Self::Bft(block) => {
-                let digest = block.seal_digest();
-                block.extra().seals().iter().filter_map(|seal| seal.recover(&digest).ok()).collect()
-            }
-            Self::Clique(block) => block.signer().into_iter().collect(),
-        };
-        recovered.into_iter().filter(|signer| trusted.contains(signer)).collect()
-    }
-
-    /// How many signers of a set this kind asks for.
-    fn need(&self, members: &[Address]) -> usize {
-        let members = members.iter().copied();
-        let quorum = match self {
-            Self::Bft(_) => Quorum::two_thirds(members),
-            Self::Clique(_) => Quorum::majority(members),
-        };
-        quorum.map_or(0, |quorum| quorum.need())
-    }
-
-    /// A time that records can carry, as the light client asks.
-    fn require_time(&self) -> Result<(), Rejection> {
-        let seconds = self.header().fields().timestamp;
-        match Timestamp::from_seconds(seconds) {
-            Some(_) => Ok(()),
-            None => Err(Rejection::new("header-time", "a time before the year 10000", seconds.to_string())),
-        }
-    }
 }
