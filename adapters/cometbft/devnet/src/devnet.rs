@@ -33,8 +33,8 @@ const SPARE_KEYS: usize = 16;
 /// Letters of the longest chain id (`types/genesis.go`, `MaxChainIDLen`).
 const MAX_CHAIN_ID: usize = 50;
 
-/// Ten years: validators of a development ledger stay answerable as long as anybody looks at it.
-pub(crate) const TRUSTING_PERIOD: u64 = 10 * 365 * 86_400;
+/// Seconds of [`Devnet::anchor`], ten years: validators of a development ledger stay answerable as long as anybody looks at it.
+pub const TRUSTING_PERIOD: u64 = 10 * 365 * 86_400;
 
 /// What a ledger is made from. Equal configurations make equal ledgers.
 #[derive(Debug, Clone, PartialEq, Eq)]

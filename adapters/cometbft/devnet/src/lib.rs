@@ -34,6 +34,6 @@ mod rpc;
 mod socket;
 mod view;
 
-pub use devnet::{Devnet, DevnetConfig, NodeHandle, run};
+pub use devnet::{Devnet, DevnetConfig, NodeHandle, TRUSTING_PERIOD, run};
 pub use error::DevnetError;
 pub use misbehave::Misbehave;
