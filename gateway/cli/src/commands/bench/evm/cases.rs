@@ -17,8 +17,8 @@ const GENESIS_TIME: u64 = 1_700_000_000;
 const YEAR: u64 = 365 * 86_400;
 /// Headers of one update, as the gateway asks a source for them.
 const UPDATE: usize = 512;
-/// Recoveries of one run: a quarter of a second of one core.
-const RECOVERIES: u64 = 8_192;
+/// Recoveries of one run: half a second of one core.
+const RECOVERIES: u64 = 16_384;
 
 /// Something to measure.
 pub(super) struct Case {
@@ -48,10 +48,10 @@ impl Case {
 /// All of them; the first is one recovery, with which the others are compared.
 pub(super) fn all() -> anyhow::Result<Vec<Case>> {
     let mut cases = vec![recovery()?];
-    for (validators, headers) in [(4, 2_048), (7, 1_536), (21, 512), (100, 128)] {
+    for (validators, headers) in [(4, 4_096), (7, 3_072), (21, 1_024), (100, 256)] {
         cases.push(followed(validators, headers)?);
     }
-    let mut year = followed(21, 512)?;
+    let mut year = followed(21, 1_024)?;
     "21 validators, a year unskipped".clone_into(&mut year.name);
     year.extrapolated = YEAR;
     cases.push(year);
