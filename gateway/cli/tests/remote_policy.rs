@@ -135,7 +135,10 @@ async fn ledger_anchor_replaces_a_stored_head_of_a_stopped_gateway() {
     let store = Store::open(dir.join("hufu.db")).await.unwrap();
     let head = families().client(&old).unwrap().anchor();
     let (expected, blocks, steps, final_to) = (None, Vec::new(), Vec::new(), None);
-    store.advance(LedgerAdvance { ledger: ledger.clone(), expected, head, blocks, steps, final_to }).await.unwrap();
+    store
+        .advance(LedgerAdvance { ledger: ledger.clone(), expected, head, blocks, steps, final_to, undone: None })
+        .await
+        .unwrap();
     store.close().await;
 
     let ran = hufu(&args);

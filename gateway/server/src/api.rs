@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hufu_gateway_store::{Act, Role};
+use hufu_gateway_verify::Derivation;
 use hufu_gateway_verify::admission::LaneState;
 use hufu_schemas_core::canonical::to_canonical;
 use hufu_schemas_core::evidence::WireStep;
@@ -14,8 +15,8 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use crate::backend::{
-    Answer, Backend, EventBatch, EventFilter, HeldPage, InboxState, LaneInfo, LaneRole, LedgerWant, PageQuery,
-    PageReceipt, RecordPage, RecordQuery, RetryReport, UpdatesQuery,
+    Answer, Backend, DerivedInfo, EventBatch, EventFilter, HeldPage, InboxState, LaneInfo, LaneRole, LedgerWant,
+    PageQuery, PageReceipt, RecordPage, RecordQuery, RetryReport, UpdatesQuery,
 };
 use crate::feed::{held_view, record_view, store_query};
 use crate::gateway::Gateway;
@@ -31,6 +32,7 @@ const UPDATE_BYTES: usize = 4 << 20;
 impl Gateway {
     fn lane_info(state: LaneState, role: LaneRole) -> LaneInfo {
         LaneInfo {
+            derived: (role == LaneRole::Inbox).then(|| derived(&state.derivation)),
             ledger: state.definitions.last().map(|known| known.definition.ledger.clone()),
             definitions: state.definitions.iter().map(|known| known.definition.digest()).collect(),
             size: state.edge.size(),
@@ -82,6 +84,15 @@ impl Gateway {
 
     fn act(&self, who: &str, why: &str) -> Act {
         Act { who: who.to_owned(), at: self.clock.now(), why: why.to_owned() }
+    }
+}
+
+fn derived(derivation: &Derivation) -> DerivedInfo {
+    DerivedInfo {
+        from: derivation.run().map(|(from, _)| from),
+        to: derivation.run().map(|(_, to)| to),
+        broken: derivation.broken().map(str::to_owned),
+        gap: derivation.gap().cloned(),
     }
 }
 
@@ -213,6 +224,10 @@ impl Backend for Gateway {
         let stored = self.store.record(id).await.map_err(|fault| self.problem(fault))?;
         let stored =
             stored.ok_or_else(|| Problem::new(ProblemCode::NoSuchRecord, format!("no record {id} is here")))?;
+        if let Some(retracted) = &stored.retracted {
+            let words = format!("record {id} was taken back at {}: {}", retracted.at, retracted.reason);
+            return Err(Problem::new(ProblemCode::NoSuchRecord, words));
+        }
         let state = self.store.lane(&stored.lane).await.map_err(|fault| self.problem(fault))?;
         let (Some(state), Some(client)) = (state, self.client(&stored.ledger)) else {
             return Err(Problem::new(

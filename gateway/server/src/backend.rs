@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hufu_gateway_verify::Assurance;
+use hufu_gateway_verify::derivation::Gap;
 use hufu_schemas_core::{Digest, Height, LaneId, LedgerId, RecordId, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -42,8 +43,25 @@ pub struct LaneInfo {
     /// The time that checkpoint carries; RFC 3339 in JSON.
     #[serde(serialize_with = "as_rfc3339")]
     pub checkpoint_time: Option<Timestamp>,
+    /// What this gateway derived of an inbox lane's blocks by itself: completeness `ledger`. `None` of a lane that it
+    /// publishes, whose blocks it read.
+    pub derived: Option<DerivedInfo>,
     /// Why it is frozen, if it is.
     pub frozen: Option<String>,
+}
+
+/// Blocks of an inbox lane in which nothing was left out, and those that count as `log`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DerivedInfo {
+    /// First block of the newest run without a gap, once there is one.
+    pub from: Option<Height>,
+    /// Its last block.
+    pub to: Option<Height>,
+    /// Why blocks after it, up to the lane's next `covered` leaf, count as `log`.
+    pub broken: Option<String>,
+    /// The newest closed stretch that counts as `log`.
+    pub gap: Option<Gap>,
 }
 
 fn as_rfc3339<S: serde::Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hufu_gateway_store::{HeldLeaf, RecordQuery, Role, StoredRecord};
+use hufu_gateway_store::{HeldLeaf, RecordQuery, Retracted, Role, StoredRecord};
 use hufu_gateway_verify::TrustPolicy;
 use hufu_schemas_core::Timestamp;
 use serde_json::{Value, json};
@@ -35,6 +35,7 @@ pub(crate) fn record_view(stored: &StoredRecord, as_of: Option<Timestamp>, stale
         "admittedAt": stored.admitted_at.to_string(),
         "policy": stored.policy,
         "quality": stored.quality,
+        "retracted": stored.retracted.as_ref().map(|it| json!({"at": it.at.to_string(), "reason": it.reason})),
         "asOf": as_of.map(|time| time.to_string()),
         "stale": stale,
     })
@@ -63,6 +64,25 @@ fn cloud_event(gateway: &Gateway, stored: &StoredRecord) -> Value {
         "ledger": stored.ledger,
         "data": record,
     })
+}
+
+/// That a record was taken back, as a CloudEvent of its own: whoever acted on the record acts again.
+fn retraction_event(gateway: &Gateway, stored: &StoredRecord, retracted: &Retracted) -> Value {
+    let mut event = cloud_event(gateway, stored);
+    let kind = stored.key.record_type();
+    let told = json!({
+        "id": format!("{}#retracted-{}", stored.id, retracted.offset),
+        "type": format!("hufu.{kind}.retracted"),
+        "time": retracted.at.to_string(),
+        "dataschema": null,
+        "sequence": format!("{:020}", retracted.offset),
+        "data": {"recordId": stored.id, "reason": retracted.reason, "retractedAt": retracted.at.to_string()},
+    });
+    if let (Value::Object(event), Value::Object(told)) = (&mut event, told) {
+        event.extend(told);
+        event.retain(|_, value| !value.is_null());
+    }
+    event
 }
 
 /// A held leaf as operators see it.
@@ -130,20 +150,33 @@ impl Gateway {
     async fn scan(&self, filter: &EventFilter, after: Option<u64>, limit: usize) -> Result<EventBatch, Problem> {
         let after = after.map_or(0, |offset| i64::try_from(offset).unwrap_or(i64::MAX));
         let limit = u32::try_from(limit).unwrap_or(u32::MAX).min(256);
+        // What is told now ends here: offsets are given in order, so nothing below this one is still to come.
+        let last = self.store.last_offset().await.map_err(|fault| self.problem(fault))?;
         let stored = self.store.records_after(after, limit).await.map_err(|fault| self.problem(fault))?;
-        let scanned = stored.last().and_then(|last| u64::try_from(last.offset).ok());
-        let wanted = |record: &StoredRecord| {
+        let taken_back = self.store.retractions_after(after, limit).await.map_err(|fault| self.problem(fault))?;
+        // Either list may go on beyond its last one (one of records is cut by its size in bytes too): what lies above the
+        // end of one waits for the next call.
+        let last_record = stored.last().map(|record| record.offset);
+        let full = taken_back.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+        let last_retraction = taken_back.last().and_then(|record| Some(record.retracted.as_ref()?.offset));
+        let ends = [Some(last), last_record, last_retraction.filter(|_| full)];
+        let until = ends.into_iter().flatten().min().unwrap_or(last);
+        let scanned = u64::try_from(until).ok().filter(|_| until > after);
+        let wanted = |record: &&StoredRecord| {
             let kind = record.key.record_type();
             filter.record_type.as_ref().is_none_or(|it| it == kind)
                 && filter.lane.as_ref().is_none_or(|it| *it == record.lane)
         };
-        let events = stored
-            .iter()
-            .filter(|record| wanted(record))
-            .map(|record| Event {
-                offset: u64::try_from(record.offset).unwrap_or(0),
-                cloud_event: cloud_event(self, record),
-            })
+        let records = stored.iter().filter(wanted).map(|record| (record.offset, cloud_event(self, record)));
+        let retractions = taken_back.iter().filter(wanted).filter_map(|record| {
+            let retracted = record.retracted.as_ref()?;
+            Some((retracted.offset, retraction_event(self, record, retracted)))
+        });
+        let mut told: Vec<(i64, Value)> = records.chain(retractions).filter(|(offset, _)| *offset <= until).collect();
+        told.sort_by_key(|(offset, _)| *offset);
+        let events = told
+            .into_iter()
+            .map(|(offset, cloud_event)| Event { offset: u64::try_from(offset).unwrap_or(0), cloud_event })
             .collect();
         Ok(EventBatch { events, scanned })
     }

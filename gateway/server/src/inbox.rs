@@ -1,12 +1,13 @@
 //! The relying side: pages and ledger updates that peers bring are verified here, and only here do they reach the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use hufu_adapters_light_client::Step;
+use hufu_adapters_light_client::{Shortfall, Step, TrustedBlock};
 use hufu_gateway_store::{Act, HeldLeaf, Role, StoreError};
 use hufu_gateway_verify::admission::{Admission, LaneState, LeafOutcome};
-use hufu_gateway_verify::page::{self, BadEvidence, LedgerSnapshot, PageContext, Readers};
+use hufu_gateway_verify::page::{self, BadEvidence, LedgerSnapshot, PageContext, Readers, StandingLeaves};
 use hufu_gateway_verify::{LaneReader, PageRejection, TrustPolicy, Waiting};
 use hufu_schemas_core::evidence::WireStep;
 use hufu_schemas_core::limits::{JsonLimits, PageLimits, UPDATE_STEPS};
@@ -21,6 +22,7 @@ use crate::gateway::Gateway;
 use crate::http::{Problem, ProblemCode};
 use crate::identity::Identity;
 use crate::ledgers::{self, Advance, AdvanceError};
+use crate::undone;
 
 /// Pages in a row whose evidence does not close, after which the leaf is held instead: a courier that alters evidence
 /// is replaced sooner than that, an origin that sends bad evidence would block its own lane for ever.
@@ -101,6 +103,7 @@ impl Gateway {
             registry: &self.registry,
             ledgers: &BTreeMap::new(),
             readers: &Readers::new(),
+            standing: &StandingLeaves::new(),
             now,
             high_water: self.high_water().await?,
             bad_evidence: BadEvidence::Refuse,
@@ -133,7 +136,12 @@ impl Gateway {
         policy: Arc<TrustPolicy>,
     ) -> Result<PageReceipt, Problem> {
         let before = state.edge.size();
-        let ledgers = self.snapshots(page::heights(&page, &state)).await?;
+        let standing = self.standing(lane, &page, &state).await?;
+        let mut wanted = page::heights(&page, &state);
+        for leaf in standing.values() {
+            wanted.entry(leaf.ledger.clone()).or_default().push(leaf.height..=leaf.height);
+        }
+        let ledgers = self.snapshots(wanted).await?;
         self.load_readers(&state, inbox).await?;
         let again = inbox.strikes.get(peer).is_some_and(|(from, number)| *from == page.from && *number >= STRIKES);
         let bad_evidence = if again { BadEvidence::Hold } else { BadEvidence::Refuse };
@@ -150,6 +158,7 @@ impl Gateway {
                     registry: &registry,
                     ledgers: &ledgers,
                     readers: &readers,
+                    standing: &standing,
                     now,
                     high_water,
                     bad_evidence,
@@ -227,9 +236,9 @@ impl Gateway {
         rejection: PageRejection,
         inbox: &mut InboxLane,
     ) -> Problem {
-        if let PageRejection::Equivocation(proof) = &rejection {
-            error!(%lane, detail = %proof.detail, "two signed checkpoints contradict each other: the lane is frozen until an operator thaws it");
-            let why = format!("equivocation: {}", proof.detail);
+        if let PageRejection::Misconduct(proof) = &rejection {
+            error!(%lane, reason = proof.reason, detail = %proof.detail, "the origin signed what cannot be true: the lane is frozen until an operator thaws it");
+            let why = format!("{}: {}", proof.reason, proof.detail);
             let act = Act { who: ledgers::BY_ITSELF.to_owned(), at: self.clock.now(), why };
             if let Err(fault) = self.store.freeze_lane(lane, Some((**proof).clone()), act).await {
                 error!(%lane, "the lane could not be frozen: {fault}");
@@ -260,28 +269,56 @@ impl Gateway {
         }
     }
 
+    /// Leaves that a page may take back; none where it takes none.
+    async fn standing(&self, lane: &LaneId, page: &Page, state: &LaneState) -> Result<StandingLeaves, Problem> {
+        let Some(from) = page::taken_back_from(page) else { return Ok(StandingLeaves::new()) };
+        let found = undone::standing_from(&self.store, state, from).await.map_err(|fault| self.problem(fault))?;
+        let too_many = || self.refuse(lane, "retract-too-deep", "a page takes back more leaves than a lane may", None);
+        found.ok_or_else(too_many)
+    }
+
     /// The trusted view of each ledger that a page speaks of, with the blocks it speaks of.
-    pub(crate) async fn snapshots(
-        &self,
-        wanted: BTreeMap<LedgerId, BTreeSet<Height>>,
-    ) -> Result<BTreeMap<LedgerId, LedgerSnapshot>, Problem> {
+    pub(crate) async fn snapshots(&self, wanted: page::Wanted) -> Result<BTreeMap<LedgerId, LedgerSnapshot>, Problem> {
         let mut snapshots = BTreeMap::new();
-        for (ledger, heights) in wanted {
+        for (ledger, ranges) in wanted {
             let Some(client) = self.client(&ledger) else { continue };
-            let (head, _, frozen) =
+            let before = self.store.last_undone(&ledger).await.map_err(|fault| self.problem(fault))?;
+            let (stored, _, frozen) =
                 ledgers::head(&self.store, client.as_ref()).await.map_err(|fault| self.problem(fault))?;
-            let Some(head) = client.describe(&head).accepted() else { continue };
-            let mut blocks = BTreeMap::new();
-            for height in heights {
-                if let Some(block) =
-                    self.store.trusted_block(&ledger, height).await.map_err(|fault| self.problem(fault))?
-                {
-                    blocks.insert(height, block);
-                }
+            let Some(head) = client.describe(&stored).accepted() else { continue };
+            let blocks = self.trusted_in(&ledger, ranges).await?;
+            if self.store.last_undone(&ledger).await.map_err(|fault| self.problem(fault))? != before {
+                let words = "the ledger reorganised while the page was looked at";
+                return Err(Problem::new(ProblemCode::Busy, words).after(std::time::Duration::from_secs(1)));
             }
-            snapshots.insert(ledger, LedgerSnapshot { client, head, frozen, blocks });
+            let firm = client.firm(&stored);
+            snapshots.insert(ledger, LedgerSnapshot { client, head, firm, frozen, blocks });
         }
         Ok(snapshots)
+    }
+
+    /// Trusted blocks of these ranges, as far as there are any.
+    async fn trusted_in(
+        &self,
+        ledger: &LedgerId,
+        ranges: Vec<RangeInclusive<Height>>,
+    ) -> Result<BTreeMap<Height, TrustedBlock>, Problem> {
+        let mut blocks = BTreeMap::new();
+        for range in ranges {
+            let (mut from, to) = range.into_inner();
+            loop {
+                let room = u32::try_from(to.get().saturating_sub(from.get()).saturating_add(1)).unwrap_or(u32::MAX);
+                let some = self.store.trusted_blocks(ledger, from, room).await.map_err(|fault| self.problem(fault))?;
+                let next = some.last().and_then(|last| last.height().next());
+                blocks.extend(some.into_iter().filter(|it| it.height() <= to).map(|it| (it.height(), it)));
+                // An answer may be cut short; only an empty one is the end.
+                match next.filter(|next| *next <= to) {
+                    Some(next) => from = next,
+                    None => break,
+                }
+            }
+        }
+        Ok(blocks)
     }
 
     /// Compiles readers of definitions that the lane holds and this process has not met yet.
@@ -380,11 +417,11 @@ impl Gateway {
                 None => return Ok(0),
             },
             None => {
-                let kept = self.store.evidence(ledger, height, &hash).await.map_err(|fault| self.problem(fault))?;
+                let kept = self.store.evidence(&leaf.lane, height, &hash).await.map_err(|fault| self.problem(fault))?;
                 kept.map(|evidence| PageBlock { height, hash, evidence })
             }
         };
-        let ledgers = self.snapshots(BTreeMap::from([(ledger.clone(), BTreeSet::from([height]))])).await?;
+        let ledgers = self.snapshots(page::Wanted::from([(ledger.clone(), vec![height..=height])])).await?;
         let (now, high_water) = (self.clock.now(), self.high_water().await?);
         let (state, index, policy, statement) = (state.clone(), leaf.index, Arc::clone(policy), statement.clone());
         let (families, registry, readers) = (self.families.clone(), self.registry.clone(), inbox.readers.clone());
@@ -397,6 +434,7 @@ impl Gateway {
                     registry: &registry,
                     ledgers: &ledgers,
                     readers: &readers,
+                    standing: &StandingLeaves::new(),
                     now,
                     high_water,
                     bad_evidence: BadEvidence::Hold,
@@ -433,8 +471,15 @@ impl Gateway {
         let frozen =
             |reason: &str| Problem::new(ProblemCode::LedgerFrozen, format!("ledger {ledger} is frozen: {reason}"));
         match ledgers::advance(self, &client, steps).await {
-            Ok(Advance::Moved(_) | Advance::Stands(_)) => {}
-            Ok(Advance::NotYet(shortfall)) => info!(%ledger, "an update waits: {shortfall}"),
+            Ok(Advance::Moved(_) | Advance::Reorganised(..) | Advance::Stands(_)) => {}
+            Ok(Advance::NotYet(shortfall)) => {
+                info!(%ledger, "an update waits: {shortfall}");
+                if let Shortfall::Headers { from } = shortfall {
+                    // Steps of another branch are wanted from where they can be judged.
+                    let want = self.want(client.as_ref()).await?;
+                    return Ok(LedgerWant { wants: want.wants.min(from), ..want });
+                }
+            }
             Ok(Advance::Refused(rejection)) => {
                 let problem = self.refuse_update(
                     ledger,

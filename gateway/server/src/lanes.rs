@@ -10,6 +10,7 @@ use hufu_adapters_light_client::{Budget, Outcome, TrustedBlock};
 use hufu_adapters_source::{BlockEvidence, Source};
 use hufu_gateway_store::{Role, StoreError};
 use hufu_gateway_verify::admission::{KeptEvidence, LaneState};
+use hufu_gateway_verify::origin::EVIDENCE_TOO_LARGE;
 use hufu_gateway_verify::{LaneReader, OriginBatch};
 use hufu_schemas_core::checkpoint::Checkpoint;
 use hufu_schemas_core::lane::TagKey;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::gateway::Gateway;
+use crate::undone::take_back;
 
 /// Blocks read at a time: their evidence is held in memory together.
 const BLOCKS_AT_A_TIME: u32 = 64;
@@ -47,25 +49,59 @@ impl OriginLane {
     }
 }
 
-/// How far a lane has read beyond its last `covered` leaf. Lost in a crash, and then read again.
+/// What a lane has read beyond its last `covered` leaf. Lost in a crash, and then read again.
 #[derive(Default)]
-struct Quiet {
+struct Stretch {
+    /// The last block read.
     to: Option<TrustedBlock>,
+    /// Items that matched.
+    matched: u64,
+    /// Evidence that a receiver will need to judge these blocks, of quiet ones too where their filter excludes nothing.
+    /// With [`EVIDENCE_MOST`] bytes the stretch is closed: a page must carry it whole.
+    evidence: Vec<KeptEvidence>,
+    bytes: usize,
+}
+
+impl Stretch {
+    /// Adds a block that was read.
+    fn pass(&mut self, block: &TrustedBlock, matched: usize, evidence: Option<Vec<u8>>) {
+        self.to = Some(block.clone());
+        self.matched = self.matched.saturating_add(u64::try_from(matched).unwrap_or(u64::MAX));
+        if let Some(bytes) = evidence {
+            self.bytes = self.bytes.saturating_add(bytes.len());
+            let (ledger, height, hash) = (block.ledger().clone(), block.height(), block.hash());
+            self.evidence.push(KeptEvidence { ledger, height, hash, bytes });
+        }
+    }
+
+    /// Closes it with a `covered` leaf that begins at `from`; the first block that is not covered then.
+    fn close<S: FnMut() -> [u8; 16]>(
+        &mut self,
+        from: Height,
+        batch: &mut OriginBatch<'_, S>,
+    ) -> Result<Height, String> {
+        let Self { to, matched, evidence, .. } = std::mem::take(self);
+        let Some(last) = to else { return Ok(from) };
+        evidence.into_iter().for_each(|kept| batch.keep(kept));
+        batch.cover(from, last.height(), last.hash(), matched).map_err(|fault| fault.to_string())?;
+        Ok(last.height().next().unwrap_or(from))
+    }
 }
 
 /// Publishes a lane until told to stop.
 pub(crate) async fn publish(gateway: Arc<Gateway>, lane: Arc<OriginLane>, stop: CancellationToken) {
     let mut changes = gateway.store.changes();
-    let mut quiet = Quiet::default();
+    let mut stretch = Stretch::default();
+    let mut reorganised = None;
     info!(lane = %lane.id, definition = %lane.definition().digest(), "publishing");
     while !stop.is_cancelled() {
         changes.mark_unchanged();
-        match publish_once(&gateway, &lane, &mut quiet).await {
+        match publish_once(&gateway, &lane, &mut stretch, &mut reorganised).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(words) => {
                 warn!(lane = %lane.id, "{words}");
-                quiet = Quiet::default();
+                stretch = Stretch::default();
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -80,8 +116,14 @@ pub(crate) async fn publish(gateway: Arc<Gateway>, lane: Arc<OriginLane>, stop: 
     }
 }
 
-/// One round; `true` when there may be more to read at once.
-async fn publish_once(gateway: &Gateway, lane: &OriginLane, quiet: &mut Quiet) -> Result<bool, String> {
+/// One round; `true` when there may be more to read at once. `reorganised` is the last reorganisation that the lane has
+/// answered; each is looked at once, and after a start.
+async fn publish_once(
+    gateway: &Gateway,
+    lane: &OriginLane,
+    stretch: &mut Stretch,
+    reorganised: &mut Option<i64>,
+) -> Result<bool, String> {
     let words = |fault: StoreError| fault.to_string();
     let state = gateway.store.lane(&lane.id).await.map_err(words)?.unwrap_or_else(|| LaneState::new(lane.id.clone()));
     if let Some(reason) = &state.frozen {
@@ -89,18 +131,24 @@ async fn publish_once(gateway: &Gateway, lane: &OriginLane, quiet: &mut Quiet) -
     }
     let now = gateway.clock.now();
     gateway.require_clock(now).await?;
+    // Before any block is read: what is read of a branch that goes meanwhile is taken back in the next round.
+    let last = gateway.store.last_undone(&lane.ledger).await.map_err(words)?;
+    if *reorganised != Some(last) {
+        *stretch = Stretch::default();
+        if last > 0 && take_back(gateway, lane, &state).await? {
+            return Ok(true);
+        }
+        *reorganised = Some(last);
+    }
     let mut batch = OriginBatch::new(&lane.reader, state.clone(), now, random_salt);
     let definition = lane.definition();
     if state.definitions.last().is_none_or(|known| known.definition != definition) {
         batch.define(definition).map_err(|fault| fault.to_string())?;
     }
-    let blocks = next_blocks(gateway, lane, &state, quiet).await?;
+    let blocks = next_blocks(gateway, lane, &state, stretch).await?;
     let more = u32::try_from(blocks.len()).unwrap_or(u32::MAX) >= BLOCKS_AT_A_TIME;
-    let matched = read_blocks(gateway, lane, &blocks, &mut batch).await?;
-    if let Some(last) = blocks.last() {
-        quiet.to = Some(last.clone());
-    }
-    cover(lane, &state, quiet, matched, &mut batch)?;
+    let from = state.covered.and_then(Height::next).unwrap_or(lane.from_height);
+    read_blocks(gateway, lane, &blocks, from, stretch, &mut batch).await?;
     if batch.is_empty() {
         heartbeat(gateway, &state, now).await?;
         return Ok(more);
@@ -123,24 +171,27 @@ async fn next_blocks(
     gateway: &Gateway,
     lane: &OriginLane,
     state: &LaneState,
-    quiet: &Quiet,
+    stretch: &Stretch,
 ) -> Result<Vec<TrustedBlock>, String> {
-    let after_quiet = quiet.to.as_ref().and_then(|block| block.height().next());
+    let after_read = stretch.to.as_ref().and_then(|block| block.height().next());
     let after_covered = state.covered.and_then(Height::next);
-    let from = after_quiet.into_iter().chain(after_covered).max().unwrap_or(lane.from_height);
+    let from = after_read.into_iter().chain(after_covered).max().unwrap_or(lane.from_height);
     let ledger = &lane.ledger;
     gateway.store.trusted_blocks(ledger, from, BLOCKS_AT_A_TIME).await.map_err(|fault| fault.to_string())
 }
 
-/// Reads blocks into the batch; how many items matched.
+/// Reads blocks into the batch, and closes stretches of which the first begins at `from`: one in which something matched,
+/// one of which a page could carry no more evidence, and one that was quiet for long enough.
 async fn read_blocks<S: FnMut() -> [u8; 16]>(
     gateway: &Gateway,
     lane: &OriginLane,
     blocks: &[TrustedBlock],
+    mut from: Height,
+    stretch: &mut Stretch,
     batch: &mut OriginBatch<'_, S>,
-) -> Result<u64, String> {
+) -> Result<(), String> {
     if blocks.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     // Asked anew each round: an anchor that the operator took away ends the lane.
     let client = gateway.anchored(&lane.ledger)?;
@@ -151,7 +202,6 @@ async fn read_blocks<S: FnMut() -> [u8; 16]>(
     if evidence.len() != blocks.len() {
         return Err(format!("expected evidence of {} blocks, got {}", blocks.len(), evidence.len()));
     }
-    let mut matched = 0u64;
     for (block, BlockEvidence { evidence, .. }) in blocks.iter().zip(evidence) {
         let outcome = client.matching(block, lane.reader.selector(), evidence.as_deref(), &mut Budget::for_evidence());
         let items = match outcome {
@@ -165,51 +215,37 @@ async fn read_blocks<S: FnMut() -> [u8; 16]>(
         };
         let size = evidence.as_ref().map_or(0, Vec::len);
         let travels = size <= EVIDENCE_MOST;
+        let carried = evidence.filter(|_| travels);
+        if stretch.bytes.saturating_add(carried.as_ref().map_or(0, Vec::len)) > EVIDENCE_MOST {
+            from = stretch.close(from, batch)?;
+        }
         for item in &items {
             let appended = match travels {
                 true => batch.item(item),
                 // Said, not silent: a page could never carry it, and the lane must go on.
                 false => {
-                    batch.skip_item(item, "evidence-too-large", format!("{size} bytes, a page carries {EVIDENCE_MOST}"))
+                    batch.skip_item(item, EVIDENCE_TOO_LARGE, format!("{size} bytes, a page carries {EVIDENCE_MOST}"))
                 }
             };
             appended.map_err(|fault| fault.to_string())?;
         }
-        matched += u64::try_from(items.len()).unwrap_or(u64::MAX);
-        if let Some(bytes) = evidence.filter(|_| travels && !items.is_empty()) {
-            let (ledger, height, hash) = (block.ledger().clone(), block.height(), block.hash());
-            batch.keep(KeptEvidence { ledger, height, hash, bytes });
-        }
+        stretch.pass(block, items.len(), carried);
     }
-    Ok(matched)
-}
-
-/// Closes the blocks read so far with a `covered` leaf, when something matched or enough quiet blocks went by.
-fn cover<S: FnMut() -> [u8; 16]>(
-    lane: &OriginLane,
-    state: &LaneState,
-    quiet: &mut Quiet,
-    matched: u64,
-    batch: &mut OriginBatch<'_, S>,
-) -> Result<(), String> {
-    let Some(last) = &quiet.to else { return Ok(()) };
-    let from = state.covered.and_then(Height::next).unwrap_or(lane.from_height);
-    let read = last.height().get().saturating_sub(from.get()).saturating_add(1);
-    if matched == 0 && read < QUIET_BLOCKS {
-        return Ok(());
+    let last = stretch.to.as_ref().map_or(from, TrustedBlock::height);
+    let read = last.get().saturating_sub(from.get()).saturating_add(1);
+    if stretch.matched > 0 || read >= QUIET_BLOCKS {
+        stretch.close(from, batch)?;
     }
-    batch.cover(from, last.height(), last.hash(), matched).map_err(|fault| fault.to_string())?;
-    quiet.to = None;
     Ok(())
 }
 
 /// When this lane was signed last.
-fn signed_at(state: &LaneState) -> Option<Timestamp> {
+pub(crate) fn signed_at(state: &LaneState) -> Option<Timestamp> {
     state.seen.as_ref().map(|(seen, _)| seen.time)
 }
 
 /// Signs the lane as it stands. The store refuses a second root for one size before the note leaves (anti-equivocation).
-async fn sign(
+pub(crate) async fn sign(
     gateway: &Gateway,
     lane: &LaneId,
     edge: &Edge,
@@ -240,7 +276,7 @@ async fn heartbeat(gateway: &Gateway, state: &LaneState, now: Timestamp) -> Resu
 }
 
 /// 16 random bytes a leaf.
-fn random_salt() -> [u8; 16] {
+pub(crate) fn random_salt() -> [u8; 16] {
     let mut salt = [0; 16];
     // The operating system's generator does not fail on the systems we run on; a salt of zeros would only make one leaf
     // guessable, and the log line says so.

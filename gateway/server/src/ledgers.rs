@@ -7,8 +7,8 @@ use hufu_adapters_light_client::{
     Budget, DynLightClient, HeadFacts, Misbehaviour, Outcome, Rejection, Shortfall, Step, StoredHead,
 };
 use hufu_adapters_source::{Source, SourceError};
-use hufu_gateway_store::{Act, LedgerAdvance, Store, StoreError};
-use hufu_schemas_core::{Height, LedgerId};
+use hufu_gateway_store::{Act, LedgerAdvance, Store, StoreError, Undone};
+use hufu_schemas_core::{Height, LedgerId, Timestamp};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -27,6 +27,8 @@ const OVERLAP_LOOKED_AT: usize = 4;
 pub(crate) enum Advance {
     /// The head moved to these facts.
     Moved(HeadFacts),
+    /// The ledger left the branch that was trusted from this height on; the head stands on another one now.
+    Reorganised(Height, HeadFacts),
     /// Nothing new: the head stands.
     Stands(HeadFacts),
     /// More is needed.
@@ -84,8 +86,11 @@ pub(crate) async fn advance(
     };
     let last = advanced.facts.last.map(|(height, _)| height);
     let before = client.describe(&head).accepted().and_then(|facts| facts.last).map(|(height, _)| height);
-    let new_steps: Vec<Step> =
-        steps.iter().filter(|step| before.is_none_or(|before| step.height > before)).cloned().collect();
+    let is_new = |step: &&Step| match advanced.undone_from {
+        Some(from) => step.height >= from,
+        None => before.is_none_or(|before| step.height > before),
+    };
+    let new_steps: Vec<Step> = steps.iter().filter(is_new).cloned().collect();
     if new_steps.is_empty() && head == advanced.head {
         return Ok(Advance::Stands(advanced.facts));
     }
@@ -98,6 +103,7 @@ pub(crate) async fn advance(
         blocks: advanced.blocks,
         steps: new_steps,
         final_to: last,
+        undone: advanced.undone_from.map(|from| Undone { from, act: reorganised(from, before, now) }),
     };
     match store.advance(change).await {
         Ok(()) => {}
@@ -106,7 +112,19 @@ pub(crate) async fn advance(
         Err(fault) => return Err(fault.into()),
     }
     gateway.metrics.ledger_head(&ledger, &advanced.facts, last_block.as_ref());
+    if let Some(from) = advanced.undone_from {
+        let (was, is) = (before.map_or(0, Height::get), last.map_or(0, Height::get));
+        gateway.metrics.reorganised(&ledger);
+        warn!(%ledger, %from, was, is, "the ledger reorganised below its confirmation depth: trusted blocks are undone, and records on them are taken back");
+        return Ok(Advance::Reorganised(from, advanced.facts));
+    }
     Ok(if moved { Advance::Moved(advanced.facts) } else { Advance::Stands(advanced.facts) })
+}
+
+fn reorganised(from: Height, last: Option<Height>, at: Timestamp) -> Act {
+    let to = last.map_or(0, Height::get);
+    let why = format!("a better branch: trusted blocks {from} to {to} are undone");
+    Act { who: BY_ITSELF.to_owned(), at, why }
 }
 
 /// Steps at heights that are already trusted: a second, as well signed block there is misbehaviour and freezes.
@@ -189,18 +207,32 @@ async fn follow_once(gateway: &Gateway, ledger: &LedgerId, source: &dyn Source) 
         return Ok(false);
     }
     let full = steps.len() >= STEPS_AT_A_TIME;
-    match advance(gateway, client, steps).await.map_err(|fault| fault.to_string())? {
+    let mut answer = advance(gateway, client, steps).await.map_err(|fault| fault.to_string())?;
+    if let Advance::NotYet(Shortfall::Headers { from }) = answer
+        && from < facts.wants
+    {
+        // The node's chain does not stand on what is trusted: a branch is judged from further down.
+        let steps = source.steps(from, STEPS_AT_A_TIME).await.map_err(source_error)?;
+        answer = advance(gateway, client, steps).await.map_err(|fault| fault.to_string())?;
+    }
+    match answer {
         Advance::Moved(facts) => {
             debug!(ledger = %client.ledger(), height = facts.last.map_or(0, |(height, _)| height.get()), "head moved");
             Ok(full)
         }
+        Advance::Reorganised(..) => Ok(true),
         Advance::Stands(_) => Ok(false),
         Advance::NotYet(shortfall) => {
             debug!(ledger = %client.ledger(), "{shortfall}");
-            if matches!(shortfall, Shortfall::Expired { .. }) {
-                return Err(shortfall.to_string());
+            match shortfall {
+                Shortfall::Expired { .. } => Err(shortfall.to_string()),
+                // Another node may stand on the trusted branch, or on a better one.
+                Shortfall::Branch { .. } => {
+                    source.refused(shortfall.reason());
+                    Ok(false)
+                }
+                _ => Ok(false),
             }
-            Ok(false)
         }
         Advance::Refused(rejection) => {
             gateway.metrics.reject("ledger", rejection.reason());

@@ -25,3 +25,4 @@ mod pool;
 mod proofs;
 pub mod telemetry;
 pub mod tls;
+mod undone;

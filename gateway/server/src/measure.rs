@@ -31,6 +31,11 @@ impl Metrics {
             self.ledger_trusted_until_timestamp.with_label_values(&label).set(signed(until.seconds()));
         }
         self.ledger_frozen.with_label_values(&label);
+        self.reorganisations.with_label_values(&label);
+    }
+
+    pub(crate) fn reorganised(&self, ledger: &LedgerId) {
+        self.reorganisations.with_label_values(&[ledger.as_str()]).inc();
     }
 
     pub(crate) fn ledger_tip(&self, ledger: &LedgerId, tip: Height) {
@@ -61,11 +66,15 @@ impl Metrics {
             ("sealed", admitted.sealed),
             ("skipped", admitted.skipped),
             ("duplicate", admitted.duplicates),
+            ("retracted", admitted.retracted),
         ];
         for (outcome, count) in outcomes {
             self.leaves.with_label_values(&[lane.as_str(), outcome]).inc_by(count);
         }
-        self.records.with_label_values(&[lane.as_str(), Assurance::Proven.as_str()]).inc_by(admitted.records);
+        let proven = admitted.records.saturating_sub(admitted.attested);
+        for (assurance, count) in [(Assurance::Proven, proven), (Assurance::Attested, admitted.attested)] {
+            self.records.with_label_values(&[lane.as_str(), assurance.as_str()]).inc_by(count);
+        }
         self.lane_size.with_label_values(&[lane.as_str(), role.as_str()]).set(signed(admitted.to));
     }
 

@@ -45,7 +45,7 @@ pub(crate) async fn build(
     }
     let defined = state.definition_at(stored.sequence).ok_or(NoEvidence::Missing("the definition"))?;
     let evidence = store
-        .evidence(&stored.ledger, stored.position.height, &stored.block_hash)
+        .evidence(&stored.lane, stored.position.height, &stored.block_hash)
         .await?
         .ok_or(NoEvidence::Missing("the evidence of the record's block"))?;
     Ok(Evidence {

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub ledger_trusted_until_timestamp: IntGaugeVec,
     /// `{ledger}`: 1 while frozen.
     pub ledger_frozen: IntGaugeVec,
+    /// `{ledger}`.
+    pub reorganisations: IntCounterVec,
     /// `{ledger, state}`: nodes by state (`healthy`, or why benched).
     pub source_nodes: IntGaugeVec,
     /// `{ledger, reason}`: failed reads.
@@ -97,6 +99,11 @@ impl Metrics {
             ledger_frozen: make.gauges(
                 "hufu_ledger_frozen",
                 "1 while the ledger is frozen by verified misbehaviour or an operator.",
+                &["ledger"],
+            )?,
+            reorganisations: make.counters(
+                "hufu_reorganisations_total",
+                "Times that a better branch undid trusted blocks.",
                 &["ledger"],
             )?,
             source_nodes: make.gauges("hufu_source_nodes", "Nodes of a ledger by state.", &["ledger", "state"])?,

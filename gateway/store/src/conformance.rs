@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use hufu_adapters_light_client::{ClientVersion, Control, Finality, Step, StoredHead, TrustedBlock};
-use hufu_gateway_verify::admission::{Equivocation, KeptEvidence, LaneDefinition, LaneState};
+use hufu_gateway_verify::admission::{KeptEvidence, LaneDefinition, LaneState, Misconduct};
 use hufu_gateway_verify::{Assurance, Completeness};
 use hufu_schemas_core::checkpoint::Checkpoint;
 use hufu_schemas_core::lane::{Entry, KeyTag, TagKey};
@@ -20,7 +20,7 @@ use hufu_schemas_core::{
 use serde_json::json;
 
 use crate::step::{AdmitStep, DocumentStep, Fate, HeldStep, LeafStep, RecordStep, ReleaseStep};
-use crate::{Act, LeafKind, LedgerAdvance, RecordQuery, Role, Store, StoreError, StoredRecord};
+use crate::{Act, LeafKind, LedgerAdvance, RecordQuery, Role, Store, StoreError, StoredRecord, Undone};
 
 /// Where a back end's databases live while a test runs.
 pub(crate) trait Place {
@@ -39,6 +39,8 @@ macro_rules! conformance {
             a_new_tail_replaces_the_old_one_and_never_what_is_final
             steps_are_given_without_a_gap_or_not_at_all
             a_second_block_of_a_trusted_height_is_refused_with_its_whole_step
+            a_reorganisation_makes_room_and_keeps_what_it_undid
+            what_a_reorganisation_took_back_is_told_in_order_and_stands_in_nobodys_way
             decision_9_a_frozen_ledger_moves_only_after_an_operator_acts
             decision_10_an_operator_reanchors_and_the_left_branch_is_forgotten
             everything_of_an_admission_is_read_back
@@ -112,6 +114,7 @@ fn advance(from: Option<u64>, to: u64, steps: std::ops::RangeInclusive<u64>, mar
         blocks: (from.map_or(1, |from| from + 1)..=to).map(|height| block(&ledger, height, 0)).collect(),
         steps: steps.map(|height| step(height, mark)).collect(),
         final_to: (to > 0).then(|| Height::new(to)),
+        undone: None,
         ledger,
     }
 }
@@ -342,6 +345,86 @@ pub(crate) async fn a_second_block_of_a_trusted_height_is_refused_with_its_whole
     store.advance(again).await.unwrap();
 }
 
+pub(crate) async fn a_reorganisation_makes_room_and_keeps_what_it_undid(place: impl Place) {
+    let store = place.create().await;
+    let ledger = ledger_id(1);
+    store.advance(advance(None, 5, 1..=7, 1)).await.unwrap();
+    assert_eq!(store.last_undone(&ledger).await.unwrap(), 0);
+    let other = |height| block(&ledger, height, 9);
+    let undone = |from| Some(Undone { from: Height::new(from), act: act("a better branch") });
+    let branch = LedgerAdvance {
+        blocks: vec![other(4), other(5), other(6)],
+        undone: undone(4),
+        ..advance(Some(5), 6, 4..=8, 2)
+    };
+    // Nothing above the trusted blocks is undone, and nothing without saying so.
+    let beyond = LedgerAdvance { undone: undone(6), ..branch.clone() };
+    assert_eq!(store.advance(beyond).await.unwrap_err().reason(), "store-refused");
+    let silent = LedgerAdvance { undone: None, ..branch.clone() };
+    assert_eq!(store.advance(silent).await.unwrap_err().reason(), "store-refused");
+    store.advance(branch).await.unwrap();
+    let trusted = store.trusted_blocks(&ledger, Height::new(3), 10).await.unwrap();
+    assert_eq!(trusted, [block(&ledger, 3, 0), other(4), other(5), other(6)]);
+    let steps = store.steps(&ledger, Height::new(1), 20).await.unwrap();
+    assert_eq!(steps.iter().map(|step| step.bytes[0]).collect::<Vec<_>>(), [1, 1, 1, 2, 2, 2, 2, 2]);
+    assert_eq!(store.head(&ledger).await.unwrap().unwrap().final_to, Some(Height::new(6)));
+    let gone = store.undone_blocks(&ledger, 0, 10).await.unwrap();
+    assert_eq!(gone.iter().map(|(_, it)| it.clone()).collect::<Vec<_>>(), [block(&ledger, 4, 0), block(&ledger, 5, 0)]);
+    assert_eq!(store.last_undone(&ledger).await.unwrap(), gone[1].0);
+    assert!(store.was_undone(&ledger, Height::new(5), &gone[1].1.hash()).await.unwrap());
+    assert!(!store.was_undone(&ledger, Height::new(5), &other(5).hash()).await.unwrap());
+    let log = store.operator_log(0, 10).await.unwrap();
+    assert_eq!((log.len(), log[0].what.as_str(), log[0].subject.as_str()), (1, "reorganise-ledger", ledger.as_str()));
+    // A branch may be shorter than what it undoes.
+    let shorter =
+        LedgerAdvance { blocks: vec![block(&ledger, 5, 7)], undone: undone(5), ..advance(Some(6), 5, 5..=5, 3) };
+    store.advance(shorter).await.unwrap();
+    assert_eq!(store.head(&ledger).await.unwrap().unwrap().final_to, Some(Height::new(5)));
+    assert_eq!(store.trusted_block(&ledger, Height::new(6)).await.unwrap(), None);
+}
+
+pub(crate) async fn what_a_reorganisation_took_back_is_told_in_order_and_stands_in_nobodys_way(place: impl Place) {
+    let store = place.create().await;
+    let (mut pen, mut second) = (Pen::new("a"), Pen::new("b"));
+    let records: Vec<RecordStep> = (0..2).map(|ahead| pen.record(ahead)).collect();
+    let fates = records.iter().cloned().map(believed).chain([held("block-differs")]).collect();
+    admit(&store, pen.admit(fates)).await.unwrap();
+    // Another lane brings the first event too.
+    let same = RecordStep { lane: second.state.lane.clone(), sequence: 0, ..records[0].clone() };
+    assert_eq!(admit(&store, second.admit(vec![believed(same)])).await.unwrap().duplicates, 1);
+    // Both are taken back, and the held leaf; the first event comes again in another block, under another record id.
+    let again = RecordStep {
+        sequence: pen.size() + 3,
+        block_hash: BlockHash::from_bytes([8; 32]),
+        ..record(&pen.state.lane, 0, 7, "e-certificate", "K1")
+    };
+    let again = RecordStep { position: records[0].position, ..again };
+    let back = |named| (LeafKind::Retract, Fate::Retract(named, "reorganised"));
+    let admitted = admit(&store, pen.admit(vec![back(2), back(1), back(0), believed(again)])).await.unwrap();
+    assert_eq!((admitted.retracted, admitted.records, admitted.duplicates), (2, 1, 0));
+    assert!(store.held(None, 0, 10).await.unwrap().is_empty());
+
+    let all = all_records(&store).await;
+    let taken_back = store.retractions_after(0, 10).await.unwrap();
+    let offset = |it: &StoredRecord| it.retracted.as_ref().map(|retracted| retracted.offset);
+    assert_eq!(all.iter().map(|it| it.offset).collect::<Vec<_>>(), [1, 2, 6], "an offset went to the duplicate");
+    assert_eq!(taken_back.iter().map(|it| (it.offset, offset(it))).collect::<Vec<_>>(), [(2, Some(4)), (1, Some(5))]);
+    assert_eq!((store.last_offset().await.unwrap(), store.stats().await.unwrap().last_offset), (6, 6));
+    assert_eq!(taken_back[0].retracted.as_ref().map(|it| (it.at, it.reason.as_str())), Some((now(), "reorganised")));
+    assert!(store.retractions_after(5, 10).await.unwrap().is_empty());
+    // What holds of a key is the record that stands.
+    assert_eq!(store.by_key(&records[0].key).await.unwrap().unwrap().offset, 6);
+    assert_eq!(store.by_key(&records[1].key).await.unwrap(), None);
+    assert!(store.record(&records[1].id).await.unwrap().unwrap().retracted.is_some());
+    // The other lane takes it back too: it was told once.
+    assert_eq!(admit(&store, second.admit(vec![back(0)])).await.unwrap().retracted, 0);
+    // The ledger returns to the first branch: the very same record holds again.
+    let returned = RecordStep { sequence: pen.size(), ..records[1].clone() };
+    assert_eq!(admit(&store, pen.admit(vec![believed(returned)])).await.unwrap().records, 1);
+    assert_eq!(store.record(&records[1].id).await.unwrap().unwrap().retracted, None);
+    audit(&store).await;
+}
+
 pub(crate) async fn decision_9_a_frozen_ledger_moves_only_after_an_operator_acts(place: impl Place) {
     let store = place.create().await;
     let ledger = ledger_id(1);
@@ -440,7 +523,7 @@ pub(crate) async fn everything_of_an_admission_is_read_back(place: impl Place) {
     assert_eq!((back.native, back.sequence, back.admitted_at), (first.native, 1, now()));
     assert_eq!(store.by_key(&second.key).await.unwrap().unwrap().id, second.id);
     assert_eq!(store.record(&RecordId::from_digest(Digest::of(b"no"))).await.unwrap(), None);
-    let evidence = store.evidence(&ledger_id(1), Height::new(1), &first.block_hash).await.unwrap();
+    let evidence = store.evidence(&lane, Height::new(1), &first.block_hash).await.unwrap();
     assert_eq!(evidence, Some(vec![1, 2, 3]));
     assert_eq!(store.document(DocumentKind::Mapping, &Digest::of(b"m")).await.unwrap(), Some(json!({"a": 1})));
     assert_eq!(store.document(DocumentKind::Schema, &Digest::of(b"m")).await.unwrap(), None);
@@ -606,7 +689,7 @@ pub(crate) async fn held_evidence_gives_way_and_proved_evidence_stays(place: imp
         hash: good.block_hash,
         bytes: bytes.to_vec(),
     };
-    let read = async || store.evidence(&ledger_id(1), Height::new(5), &good.block_hash).await.unwrap().unwrap();
+    let read = async || store.evidence(&lane, Height::new(5), &good.block_hash).await.unwrap().unwrap();
     let mut poisoned = pen.admit(vec![held("bad-proof")]);
     poisoned.evidence.push(kept(b"poison"));
     admit(&store, poisoned).await.unwrap();
@@ -619,6 +702,15 @@ pub(crate) async fn held_evidence_gives_way_and_proved_evidence_stays(place: imp
     again.evidence.push(kept(b"poison"));
     admit(&store, again).await.unwrap();
     assert_eq!(read().await, b"good");
+    // Another lane's definition may ask something else of the same block.
+    let mut other = Pen::new("slots");
+    let mut proofs = other.admit(vec![held("bad-proof")]);
+    proofs.evidence.push(kept(b"proofs"));
+    admit(&store, proofs).await.unwrap();
+    let theirs = store.evidence(&other.state.lane, Height::new(5), &good.block_hash).await.unwrap();
+    assert_eq!((read().await, theirs), (b"good".to_vec(), Some(b"proofs".to_vec())));
+    let between = store.evidence_between(&other.state.lane, Height::new(0), Height::new(9)).await.unwrap();
+    assert_eq!(between, [(Height::new(5), good.block_hash, b"proofs".to_vec())]);
 }
 
 pub(crate) async fn a_signed_checkpoint_binds_for_ever(place: impl Place) {
@@ -691,8 +783,15 @@ pub(crate) async fn a_frozen_lane_refuses_everything(place: impl Place) {
     assert_eq!(store.freeze_lane(&lane, None, act("x")).await.unwrap_err().reason(), "store-refused");
     let first = pen.admit(vec![held("a")]);
     store.admit_step(Role::Origin, first, now()).await.unwrap();
-    let two = Equivocation { lane: lane.clone(), first: "a".into(), second: "b".into(), detail: "two roots".into() };
-    store.freeze_lane(&lane, Some(two), act("equivocation")).await.unwrap();
+    let two = Misconduct {
+        lane: lane.clone(),
+        reason: "equivocation",
+        detail: "two roots".into(),
+        sequence: None,
+        signed: "a".into(),
+        against: "b".into(),
+    };
+    store.freeze_lane(&lane, Some(two.clone()), act("equivocation")).await.unwrap();
     assert_eq!(store.lane(&lane).await.unwrap().unwrap().frozen.as_deref(), Some("equivocation"));
     let frozen = |error: StoreError| assert_eq!(error.reason(), "store-frozen");
     frozen(store.admit_step(Role::Origin, pen.clone().records(1), now()).await.unwrap_err());
@@ -708,6 +807,11 @@ pub(crate) async fn a_frozen_lane_refuses_everything(place: impl Place) {
     let whats: Vec<&str> = log.iter().map(|row| row.what.as_str()).collect();
     assert_eq!(whats, ["freeze-lane", "thaw-lane", "retry"]);
     assert_eq!(log[0].artefacts.as_ref().unwrap()["second"], "b");
+    // A lane whose first page is misconduct is known from then on, and stands still.
+    let strange = Pen::new("strange");
+    let two = Misconduct { lane: strange.state.lane.clone(), ..two };
+    store.freeze_lane(&strange.state.lane, Some(two), act("omitted-event")).await.unwrap();
+    frozen(store.admit_step(Role::Inbox, strange.clone().records(1), now()).await.unwrap_err());
 }
 
 pub(crate) async fn decision_9_a_clock_set_back_stops_admission(place: impl Place) {

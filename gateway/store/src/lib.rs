@@ -19,6 +19,6 @@ mod store;
 pub use error::StoreError;
 pub use model::{
     Act, Admitted, HeldCount, HeldLeaf, LeafKind, LedgerAdvance, LedgerRow, LoggedAct, Offset, RECORDS_MOST,
-    RecordPage, RecordQuery, Role, Stats, StoredLeaf, StoredRecord,
+    RecordPage, RecordQuery, Retracted, Role, Stats, StoredLeaf, StoredRecord, Undone,
 };
 pub use store::Store;

@@ -86,6 +86,17 @@ pub struct LedgerAdvance {
     pub steps: Vec<Step>,
     /// The last height that is final after this move; steps up to it are kept for ever.
     pub final_to: Option<Height>,
+    /// The ledger reorganised: what was trusted from this height on gives way to `blocks` and `steps`.
+    pub undone: Option<Undone>,
+}
+
+/// A reorganisation that the light client followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undone {
+    /// The first height whose trusted block is undone.
+    pub from: Height,
+    /// For the operator log.
+    pub act: Act,
 }
 
 /// What one admission did.
@@ -109,6 +120,10 @@ pub struct Admitted {
     pub duplicates: u64,
     /// Of these, the ones whose record id is another one (the lanes map the event differently). The first one stands.
     pub differing: u64,
+    /// New records that are believed on somebody's word.
+    pub attested: u64,
+    /// Records that were taken back.
+    pub retracted: u64,
 }
 
 /// What a leaf is about, as stored.
@@ -206,10 +221,23 @@ pub struct StoredRecord {
     pub observed_at: Timestamp,
     /// When this gateway took it in.
     pub admitted_at: Timestamp,
+    /// Where a reorganisation undid its block: since when and why it no longer holds.
+    pub retracted: Option<Retracted>,
     /// What was recomputed about its quality: a list of notes.
     pub quality: Value,
     /// The vendor's own bytes.
     pub native: Vec<u8>,
+}
+
+/// That a record was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retracted {
+    /// The offset under which subscribers are told.
+    pub offset: Offset,
+    /// When this gateway took it back.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
 }
 
 impl StoredRecord {

@@ -38,6 +38,8 @@ pub(crate) struct LeafStep {
 pub(crate) enum Fate {
     Record(Box<RecordStep>),
     Held(HeldStep),
+    /// It takes back the leaf of this sequence, for this reason.
+    Retract(u64, &'static str),
     /// Sealed, or about the lane itself: the leaf row says all.
     Told,
 }
@@ -128,6 +130,7 @@ impl Fate {
                 detail: held.detail.clone(),
                 record: held.record.as_ref().map(canonical_text),
             }),
+            LeafOutcome::Retracted(retract) => Self::Retract(retract.sequence, retract.reason.as_str()),
             LeafOutcome::Sealed | LeafOutcome::Definition(_) | LeafOutcome::Covered(_) | LeafOutcome::Skipped(_) => {
                 Self::Told
             }
@@ -170,7 +173,7 @@ impl TryFrom<&Release> for ReleaseStep {
 
     fn try_from(release: &Release) -> Result<Self, StoreError> {
         let fate = match Fate::of(release.outcome()) {
-            Fate::Told => {
+            Fate::Told | Fate::Retract(..) => {
                 return Err(StoreError::refused("release", "a record, or a fresh reason to hold", "another outcome"));
             }
             fate => fate,

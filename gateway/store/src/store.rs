@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hufu_adapters_light_client::{Step, StoredHead, TrustedBlock};
 use hufu_gateway_verify::Admission;
-use hufu_gateway_verify::admission::{Equivocation, LaneState, Release};
+use hufu_gateway_verify::admission::{LaneState, Misconduct, Release};
 use hufu_schemas_core::checkpoint::Checkpoint;
 use hufu_schemas_core::lane::Entry;
 use hufu_schemas_core::merkle::NodeId;
@@ -21,7 +21,7 @@ use crate::model::{
     Act, Admitted, HeldCount, HeldLeaf, LedgerAdvance, LedgerRow, LoggedAct, Offset, RecordPage, RecordQuery, Role,
     Stats, StoredLeaf, StoredRecord,
 };
-use crate::sqlite::{Sqlite3, held, kept, lanes, ledgers, log, operator, records};
+use crate::sqlite::{Sqlite3, held, kept, lanes, ledgers, log, operator, records, retractions};
 use crate::step::{AdmitStep, ReleaseStep};
 
 /// What a gateway keeps. Cheap to clone; all clones are one store.
@@ -91,7 +91,9 @@ impl Store {
         ledgers::ledgers(&mut *self.back.read().await?).await
     }
 
-    /// Moves a ledger's head by compare-and-swap, with its trusted blocks and steps.
+    /// Moves a ledger's head by compare-and-swap, with its trusted blocks and steps. Where it reorganised, blocks and steps
+    /// of the branch that was left give way in the same transaction; the blocks are kept aside, and the operator log has
+    /// a row for it.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the stored head is another one; [`StoreError::Frozen`]; [`StoreError::Refused`] when
@@ -113,6 +115,26 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<TrustedBlock>, StoreError> {
         ledgers::trusted_blocks(&mut *self.back.read().await?, ledger, from, limit).await
+    }
+
+    /// Blocks that reorganisations undid, in order, after place `after` (0 at first), at most `limit` and 4096.
+    pub async fn undone_blocks(
+        &self,
+        ledger: &LedgerId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, TrustedBlock)>, StoreError> {
+        ledgers::undone_blocks(&mut *self.back.read().await?, ledger, after, limit).await
+    }
+
+    /// Whether a reorganisation ever undid this block.
+    pub async fn was_undone(&self, ledger: &LedgerId, height: Height, hash: &BlockHash) -> Result<bool, StoreError> {
+        ledgers::was_undone(&mut *self.back.read().await?, ledger, height, hash).await
+    }
+
+    /// The last place in that list: it rises with every reorganisation. 0 where there was none.
+    pub async fn last_undone(&self, ledger: &LedgerId) -> Result<i64, StoreError> {
+        ledgers::last_undone(&mut *self.back.read().await?, ledger).await
     }
 
     /// Steps from exactly `from` on without a gap, final ones and the tail, at most `limit` and 4096; none when the first
@@ -216,14 +238,25 @@ impl Store {
         log::nodes(&mut *self.back.read().await?, lane, ids).await
     }
 
-    /// Evidence of a block.
+    /// A lane's evidence of a block.
     pub async fn evidence(
         &self,
-        ledger: &LedgerId,
+        lane: &LaneId,
         height: Height,
         hash: &BlockHash,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        kept::evidence(&mut *self.back.read().await?, ledger, height, hash).await
+        kept::evidence(&mut *self.back.read().await?, lane, height, hash).await
+    }
+
+    /// A lane's evidence of the blocks `from..=to` that are kept, by height, at most 1024 blocks and fewer when they are large. Of one
+    /// height there may be several, of blocks that a re-anchored ledger left.
+    pub async fn evidence_between(
+        &self,
+        lane: &LaneId,
+        from: Height,
+        to: Height,
+    ) -> Result<Vec<(Height, BlockHash, Vec<u8>)>, StoreError> {
+        kept::evidence_between(&mut *self.back.read().await?, lane, from, to).await
     }
 
     /// A mapping or schema under its digest.
@@ -231,19 +264,14 @@ impl Store {
         kept::document(&mut *self.back.read().await?, kind, digest).await
     }
 
-    /// Stops all movement of a lane; both notes are kept in the operator log.
+    /// Stops all movement of a lane; both artefacts of misconduct are kept in the operator log.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when the lane is not known.
-    pub async fn freeze_lane(
-        &self,
-        lane: &LaneId,
-        equivocation: Option<Equivocation>,
-        act: Act,
-    ) -> Result<(), StoreError> {
+    /// [`StoreError::Refused`] when the lane is not known and no misconduct is given.
+    pub async fn freeze_lane(&self, lane: &LaneId, misconduct: Option<Misconduct>, act: Act) -> Result<(), StoreError> {
         let lane = lane.clone();
         self.back
-            .write(move |conn| Box::pin(async move { lanes::freeze(conn, &lane, equivocation.as_ref(), &act).await }))
+            .write(move |conn| Box::pin(async move { lanes::freeze(conn, &lane, misconduct.as_ref(), &act).await }))
             .await
     }
 
@@ -282,6 +310,21 @@ impl Store {
     /// only when there is none.
     pub async fn records_after(&self, offset: Offset, limit: u32) -> Result<Vec<StoredRecord>, StoreError> {
         records::after(&mut *self.back.read().await?, offset, limit).await
+    }
+
+    /// The last offset given, to a record or to a retraction. Offsets are given in order: none below it is still to come.
+    pub async fn last_offset(&self) -> Result<Offset, StoreError> {
+        retractions::last_offset(&mut *self.back.read().await?).await
+    }
+
+    /// Records that were taken back, by the offset under which that is told, after an offset, at most `limit` and 500.
+    pub async fn retractions_after(&self, offset: Offset, limit: u32) -> Result<Vec<StoredRecord>, StoreError> {
+        let mut conn = self.back.read().await?;
+        let mut found = Vec::new();
+        for (_, record) in retractions::after(&mut conn, offset, limit).await? {
+            found.extend(records::at(&mut conn, record).await?);
+        }
+        Ok(found)
     }
 
     // Held leaves.

@@ -67,7 +67,7 @@ impl Origin {
         let advanced = accept(self.client.advance(&anchor, &steps, self.ledger.time(), &mut Budget::for_update()));
         let final_to = advanced.facts.last.map(|(height, _)| height);
         let (ledger, head, blocks) = (self.ledger.ledger_id(), advanced.head, advanced.blocks);
-        LedgerAdvance { ledger, expected: None, head, blocks, steps, final_to }
+        LedgerAdvance { ledger, expected: None, head, blocks, steps, final_to, undone: None }
     }
 
     /// A definition, the items of every trusted block, and what they cover.
@@ -138,7 +138,7 @@ async fn what_was_proven_is_admitted_and_comes_back_as_it_went_in() {
     assert_eq!(page.len(), 20);
     for stored in &page {
         assert_eq!(stored.record().unwrap().id(), stored.id);
-        let evidence = store.evidence(&stored.ledger, stored.position.height, &stored.block_hash).await.unwrap();
+        let evidence = store.evidence(&stored.lane, stored.position.height, &stored.block_hash).await.unwrap();
         assert_eq!(evidence, origin.ledger.evidence(stored.position.height));
     }
     let mapping = state.definitions[0].definition.mapping;

@@ -5,10 +5,11 @@ use hufu_schemas_core::checkpoint::Checkpoint;
 use hufu_schemas_core::lane::Entry;
 use hufu_schemas_core::merkle::Edge;
 use hufu_schemas_core::page::Document;
-use hufu_schemas_core::statement::{Covered, Definition, Skipped, Statement};
+use hufu_schemas_core::statement::{Covered, Definition, Retract, Skipped, Statement};
 use hufu_schemas_core::{BlockHash, Digest, Height, LaneId, LedgerId, Position, Record, Timestamp};
 use serde_json::Value;
 
+use crate::derivation::Derivation;
 use crate::verified::Verified;
 
 /// What is known of a lane, at its origin or at a receiver: small, and all that verification of the next leaf needs.
@@ -24,6 +25,8 @@ pub struct LaneState {
     pub last: Option<(Position, u32)>,
     /// The last block that a `covered` leaf covers.
     pub covered: Option<Height>,
+    /// How far a receiver has derived the blocks by itself. An origin derives nothing: it read them.
+    pub derivation: Derivation,
     /// Definitions in leaf order.
     pub definitions: Vec<LaneDefinition>,
     /// Why the lane is frozen, if it is.
@@ -42,8 +45,17 @@ pub struct LaneDefinition {
 impl LaneState {
     /// A lane of which nothing is known yet.
     pub fn new(lane: LaneId) -> Self {
-        let (edge, definitions) = (Edge::empty(), Vec::new());
-        Self { lane, edge, seen: None, last: None, covered: None, definitions, frozen: None }
+        let (edge, definitions, derivation) = (Edge::empty(), Vec::new(), Derivation::default());
+        Self { lane, edge, seen: None, last: None, covered: None, derivation, definitions, frozen: None }
+    }
+
+    /// The first block that no `covered` leaf covers yet, for leaf `sequence`: where its stretch begins. `None` before the
+    /// first definition.
+    pub fn stretch_at(&self, sequence: u64) -> Option<Height> {
+        match self.covered {
+            Some(covered) => covered.next(),
+            None => self.definition_at(sequence).map(|known| known.definition.from_height),
+        }
     }
 
     /// The definition in force for leaf `sequence`: the last one before it.
@@ -117,6 +129,8 @@ pub enum LeafOutcome {
     Covered(Covered),
     /// What the origin could not map.
     Skipped(Skipped),
+    /// An earlier leaf of the lane no longer holds: its block was undone.
+    Retracted(Retract),
 }
 
 /// Why a leaf is held.
@@ -180,15 +194,30 @@ impl Release {
     }
 }
 
-/// Two signed checkpoints that cannot both be true. The lane freezes and both are kept.
+/// What an origin signed and what cannot be true beside it: another checkpoint, or the ledger. The lane freezes and both
+/// are kept, so that a third party can judge them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Equivocation {
+pub struct Misconduct {
     /// The lane.
     pub lane: LaneId,
-    /// The note seen before.
-    pub first: String,
-    /// The note that contradicts it.
-    pub second: String,
+    /// The label, such as `equivocation` or `omitted-event`.
+    pub reason: &'static str,
     /// In words.
     pub detail: String,
+    /// The leaf that it shows at, where it is one.
+    pub sequence: Option<u64>,
+    /// What was signed: a checkpoint's note, or the page whose leaf it is with the edge it continues.
+    pub signed: Value,
+    /// What contradicts it: another note, or a trusted block with its evidence and the item in it.
+    pub against: Value,
+}
+
+impl Misconduct {
+    /// Both artefacts, to be kept.
+    pub fn artefacts(&self) -> Value {
+        serde_json::json!({
+            "reason": self.reason, "detail": self.detail, "leaf": self.sequence,
+            "first": self.signed, "second": self.against,
+        })
+    }
 }

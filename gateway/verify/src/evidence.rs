@@ -256,7 +256,8 @@ fn check_ledger(
     let block = check_headers(report, evidence, client.as_ref(), now)?;
     let (head, trusted) = block;
     let blocks = BTreeMap::from([(trusted.height(), trusted)]);
-    Ok(LedgerSnapshot { client, head, frozen: None, blocks })
+    let firm = head.last.map(|(height, _)| height);
+    Ok(LedgerSnapshot { client, head, firm, frozen: None, blocks })
 }
 
 type HeadAndBlock = (hufu_adapters_light_client::HeadFacts, TrustedBlock);
@@ -356,6 +357,7 @@ fn check_record(
         registry,
         ledgers: &ledgers,
         readers: &readers,
+        standing: &crate::page::StandingLeaves::new(),
         now,
         high_water: now,
         bad_evidence: BadEvidence::Hold,

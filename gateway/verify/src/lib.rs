@@ -8,6 +8,7 @@
 
 pub mod admission;
 pub mod assurance;
+pub mod derivation;
 pub mod evidence;
 pub mod origin;
 pub mod page;
@@ -17,6 +18,7 @@ pub mod verified;
 
 pub use admission::{Admission, AdmittedLeaf, Held, LaneState, LeafOutcome};
 pub use assurance::{Assurance, Completeness};
+pub use derivation::Derivation;
 pub use origin::OriginBatch;
 pub use page::{PageContext, PageRejection, PageVerdict, Waiting};
 pub use policy::TrustPolicy;

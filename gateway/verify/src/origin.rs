@@ -3,20 +3,28 @@
 //! The batch is an [`Admission`] like a receiver's: statement, record and source cursor (the `covered` leaf) move in one
 //! transaction of the store. Then the gateway signs a checkpoint.
 
-use hufu_adapters_light_client::Proven;
+use hufu_adapters_light_client::{Control, Proven};
 use hufu_schemas_core::lane::TagKey;
 use hufu_schemas_core::page::Document;
 use hufu_schemas_core::statement::{
-    Covered, Definition, Leaf, RecordLeaf, RecordOrigin, Skipped, Statement, StatementFault,
+    Covered, Definition, Leaf, RecordLeaf, RecordOrigin, Retract, RetractReason, Skipped, Statement, StatementFault,
 };
 use hufu_schemas_core::{BlockHash, Digest, Height, Record, Timestamp};
 
 use crate::admission::{Admission, AdmittedLeaf, KeptEvidence, LaneDefinition, LaneState, LeafOutcome};
 use crate::assurance::{Assurance, Completeness};
-use crate::page::MOST_DEFINITIONS;
+use crate::page::{MOST_DEFINITIONS, StandingLeaves};
 use crate::reader::{LaneReader, Reading, Unreadable};
 use crate::verified::{Basis, Verified};
 
+/// The label of a `skipped` leaf about an item whose block's evidence is more than a page carries: no receiver can judge
+/// such a block.
+pub const EVIDENCE_TOO_LARGE: &str = "evidence-too-large";
+/// The label of what code other than the pinned one said: at an origin a `skipped` leaf, at a receiver a held one. No
+/// later proof makes it good; an operator pins the new code, from a height on.
+pub const CODE_CHANGED: &str = "code-changed";
+pub(crate) const CODE_CHANGED_WORDS: &str =
+    "expected the code that the definition pins, at this block and at the one before, got other code at one of them";
 /// Characters of a `skipped` leaf's detail.
 const DETAIL_MOST: usize = 400;
 
@@ -65,6 +73,20 @@ pub enum OriginFault {
     Full,
 }
 
+/// What an origin states of a proven item, one leaf each: this, and nothing else, a receiver expects.
+pub(crate) fn stated(reader: &LaneReader, proven: &Proven) -> Vec<Reading> {
+    if proven.control() == Control::Changed {
+        let (reason, detail) = (CODE_CHANGED.to_owned(), CODE_CHANGED_WORDS.to_owned());
+        return vec![Reading { item: 0, result: Err(Unreadable { reason, detail }) }];
+    }
+    reader.read(proven)
+}
+
+/// How many leaves [`stated`] makes, without making them.
+pub(crate) fn stated_count(reader: &LaneReader, proven: &Proven) -> u32 {
+    if proven.control() == Control::Changed { 1 } else { reader.count(proven) }
+}
+
 impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
     /// Starts a batch. `salt` draws 16 random bytes a leaf.
     pub fn new(reader: &'a LaneReader, state: LaneState, now: Timestamp, salt: S) -> Self {
@@ -88,7 +110,7 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
     /// Appends what one proven item reads to: records, or `skipped` leaves with their reasons (decision 3).
     pub fn item(&mut self, proven: &Proven) -> Result<(), OriginFault> {
         self.require_own(proven)?;
-        for Reading { item, result } in self.reader.read(proven) {
+        for Reading { item, result } in stated(self.reader, proven) {
             self.require_after(proven, item)?;
             match result {
                 Ok(record) => self.record(proven, item, record)?,
@@ -123,6 +145,20 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
         let covered = Covered { ledger, from, to, to_hash, matches };
         self.push(Leaf::Covered(covered.clone()), |_| Ok(LeafOutcome::Covered(covered)))?;
         self.state.covered = Some(to);
+        Ok(())
+    }
+
+    /// Takes leaves back whose blocks were undone, the newest first, and goes on at `from`: `undone` must be all leaves of
+    /// the lane that stand at or above it.
+    pub fn take_back(&mut self, from: Height, undone: &StandingLeaves) -> Result<(), OriginFault> {
+        let ledger = self.definition()?.ledger.clone();
+        for leaf in undone.values().rev() {
+            let (sequence, statement, record) = (leaf.sequence, leaf.statement, leaf.record);
+            let reason = RetractReason::Reorganised;
+            let retract = Retract { ledger: ledger.clone(), from, sequence, statement, record, reason };
+            self.push(Leaf::Retract(retract.clone()), |_| Ok(LeafOutcome::Retracted(retract)))?;
+        }
+        self.state.go_back(from);
         Ok(())
     }
 

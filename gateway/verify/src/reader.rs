@@ -288,6 +288,11 @@ impl LaneReader {
         indexed.map(|(item, event)| Reading { item, result: self.read_event(proven, item, event) }).collect()
     }
 
+    /// How many readings [`LaneReader::read`] gives, without making them.
+    pub fn count(&self, proven: &Proven) -> u32 {
+        self.decoder.decode(proven).map_or(1, |decoded| u32::try_from(decoded.len()).unwrap_or(u32::MAX))
+    }
+
     fn read_event(&self, proven: &Proven, item: u32, event: &Decoded) -> Result<Record, Unreadable> {
         let unreadable = |reason: &str, detail: String| Unreadable { reason: reason.to_owned(), detail };
         let draft = match self.mapping.apply(&event.value) {

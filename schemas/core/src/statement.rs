@@ -37,7 +37,7 @@ pub enum Leaf {
     Covered(Covered),
     /// An item that matched and could not be mapped.
     Skipped(Skipped),
-    /// A record whose block was undone on a probabilistic ledger.
+    /// A leaf whose block was undone, on a ledger that is never final.
     Retract(Retract),
     /// The key that signs this lane's checkpoints from here on.
     Key(KeyChange),
@@ -149,16 +149,43 @@ pub struct Skipped {
     pub detail: String,
 }
 
-/// A record whose block a probabilistic ledger undid below the confirmation depth.
+/// Takes back one leaf of this lane: a `record`, `skipped` or `covered` leaf whose block a reorganisation undid.
+///
+/// Each such leaf at or above `from` is taken back by a leaf of its own; once none is left there, the lane goes on at
+/// `from`, with the branch that holds now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Retract {
-    /// Sequence of the record leaf in this lane.
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// The height at which the lane goes on.
+    pub from: Height,
+    /// Sequence of the leaf that is taken back.
     pub sequence: u64,
-    /// Its record.
-    pub record: RecordId,
+    /// Digest of its statement.
+    pub statement: Digest,
+    /// Its record, where it is a record leaf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordId>,
     /// Why.
-    pub reason: String,
+    pub reason: RetractReason,
+}
+
+/// Why a leaf is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetractReason {
+    /// The ledger left the branch that its block stood on.
+    Reorganised,
+}
+
+impl RetractReason {
+    /// The text form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reorganised => "reorganised",
+        }
+    }
 }
 
 /// A new checkpoint key for this lane.
@@ -240,7 +267,7 @@ impl Leaf {
             Self::Record(it) => (it.key.to_string(), it.id.digest()),
             Self::Covered(it) => (format!("{}/{}", it.ledger, it.to), Digest::from_bytes(*it.to_hash.as_bytes())),
             Self::Skipped(it) => (format!("{}/{}", it.ledger, it.position.sortable()), it.native),
-            Self::Retract(it) => (it.sequence.to_string(), it.record.digest()),
+            Self::Retract(it) => (it.sequence.to_string(), it.statement),
             Self::Key(it) => (it.key.clone(), Digest::of(it.key.as_bytes())),
         };
         Subject { name, digest: SubjectDigest { sha256 } }
@@ -441,7 +468,14 @@ mod tests {
                 reason: "mapping".into(),
                 detail: "/x".into(),
             }),
-            Leaf::Retract(Retract { sequence: 4, record: id, reason: "reorg".into() }),
+            Leaf::Retract(Retract {
+                ledger: ledger(),
+                from: Height::new(7),
+                sequence: 4,
+                statement: Digest::of(b"statement"),
+                record: Some(id),
+                reason: RetractReason::Reorganised,
+            }),
             Leaf::Key(KeyChange { key: "k".into() }),
         ]
     }

@@ -401,6 +401,19 @@ impl Devnet {
         self.shared.mine(time)
     }
 
+    /// From now on nobody seals blocks: a ledger that stands on its node's word alone. Before the first block, or its
+    /// headers do not link by their bytes.
+    pub fn seal_no_more(&self) {
+        lock(&self.shared.chain).seal_no_more();
+    }
+
+    /// Leaves the branch from height `from` (1 or more) on: the next block is another one of that height. What was queued
+    /// is dropped.
+    pub fn reorganise(&self, from: u64) {
+        let mut chain = lock(&self.shared.chain);
+        *chain = chain.branch(from);
+    }
+
     /// Every validator votes for the change when it proposes, until the change is made.
     pub fn vote(&self, candidate: [u8; 20], add: bool) {
         let mut chain = lock(&self.shared.chain);

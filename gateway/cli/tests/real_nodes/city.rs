@@ -58,6 +58,12 @@ struct Office {
 impl City {
     /// Makes the folders, keys and configurations. The origin reads every node of the network.
     pub(crate) async fn found(network: &CliqueNetwork, contract: &str) -> Self {
+        let ledger = Ledger::of(network);
+        Self::found_on(&ledger, contract, "least_assurance = \"proven\"\nfinality = [\"probabilistic\"]\n").await
+    }
+
+    /// On any ledger; `accepts` is what the receiver's policy says of both lanes beside their names.
+    pub(crate) async fn found_on(ledger: &Ledger, contract: &str, accepts: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("hufu-city.").tempdir().unwrap();
         let root = folder.path();
         let origin_office = Office::found(root, ORIGIN).await;
@@ -68,9 +74,8 @@ impl City {
         let authority = |office: &Office| fs::read_to_string(office.dir.join("tls/trial-ca.pem")).unwrap();
         fs::write(&authorities, authority(&origin_office) + &authority(&receiver_office)).unwrap();
 
-        let ledger = Ledger::of(network);
-        origin_office.write_origin(&ledger, contract).await;
-        receiver_office.write_receiver(&ledger, &origin_office.vkey);
+        origin_office.write_origin(ledger, contract).await;
+        receiver_office.write_receiver(ledger, &origin_office.vkey, accepts);
         let relayer = write_relayer(root, &origin_office, &receiver_office);
         Self {
             origin: Program::gateway(ORIGIN, origin_office.dir.join("gateway.toml")),
@@ -105,6 +110,34 @@ impl City {
     async fn start(&self, program: &Program) {
         let pid = program.start().await;
         println!("departments: {} is process {pid}", program.name());
+    }
+
+    /// The receiver's operator changes what both lanes must be; the gateway takes it into force by itself.
+    pub(crate) fn accept(&self, before: &str, after: &str) {
+        let policy = self.receiver_office.dir.join("policy.toml");
+        let text = fs::read_to_string(&policy).unwrap();
+        assert!(text.contains(before), "the policy does not say {before}");
+        let draft = policy.with_extension("draft");
+        fs::write(&draft, text.replace(before, after)).unwrap();
+        fs::rename(draft, policy).unwrap();
+    }
+
+    /// Reasons of the leaves that the receiver holds.
+    pub(crate) async fn held(&self) -> Vec<String> {
+        let held = self.ask(&self.receiver_office, &["held", "list"]).await;
+        let reason = |leaf: &Value| leaf["reason"].as_str().unwrap().to_owned();
+        held["held"].as_array().unwrap().iter().map(reason).collect()
+    }
+
+    /// Who signs the next block, as both gateways know it: the origin from its nodes, the receiver from headers alone.
+    pub(crate) async fn validators(&self) -> [Vec<String>; 2] {
+        let mut known = [Vec::new(), Vec::new()];
+        for (known, office) in known.iter_mut().zip([&self.origin_office, &self.receiver_office]) {
+            let status = self.ask(office, &["ledger", "status"]).await;
+            let validators = status["ledgers"][0]["validators"].as_array().unwrap();
+            *known = validators.iter().map(|signer| signer.as_str().unwrap().to_owned()).collect();
+        }
+        known
     }
 
     /// Subscribes at the receiver.
@@ -201,14 +234,14 @@ impl Office {
         self.write(&config, &ledger.policy);
     }
 
-    fn write_receiver(&self, ledger: &Ledger, origin_vkey: &str) {
+    fn write_receiver(&self, ledger: &Ledger, origin_vkey: &str, accepts: &str) {
         let mut policy = ledger.policy.clone();
         policy += &format!("\n[[peer]]\ngateway = \"{ORIGIN}\"\norganisation = \"{ISSUER}\"\n");
         policy += &format!("log_keys = [\"{origin_vkey}\"]\n");
         for (name, record_type, ..) in LANES {
             policy += &format!(
                 "\n[[lane]]\nid = \"{ORIGIN}/{name}/1\"\ndefinitions = []\ntypes = [\"{record_type}\"]\n\
-                 issuers = [\"{ISSUER}\"]\nleast_assurance = \"proven\"\nfinality = [\"probabilistic\"]\n"
+                 issuers = [\"{ISSUER}\"]\n{accepts}"
             );
         }
         self.write(&self.config(RECEIVER, "write_lanes = [\"*\"]\nwrite_ledgers = [\"*\"]"), &policy);
@@ -235,7 +268,7 @@ impl Office {
 }
 
 /// What both departments know of the ledger.
-struct Ledger {
+pub(crate) struct Ledger {
     id: LedgerId,
     nodes: Vec<String>,
     /// A policy that anchors it and nothing else.
@@ -244,14 +277,18 @@ struct Ledger {
 
 impl Ledger {
     fn of(network: &CliqueNetwork) -> Self {
-        let hash = network.genesis_hash();
+        Self::anchored(network.genesis_hash(), "\"clique\", confirmations = 2", CHAIN_ID, network.urls())
+    }
+
+    /// Anchored at its genesis; `consensus` is the kind and what else the anchor says.
+    pub(crate) fn anchored(hash: &str, consensus: &str, chain_id: u64, nodes: Vec<String>) -> Self {
         let genesis: [u8; 32] = hex::decode(hash.trim_start_matches("0x")).unwrap().try_into().unwrap();
         let id = LedgerId::of_genesis("evm", &genesis).unwrap();
         let policy = format!(
-            "policy = 1\n\n[[ledger]]\nid = \"{id}\"\nanchor = {{ family = \"evm\", consensus = \"clique\", \
-             chain_id = {CHAIN_ID}, height = 0, hash = \"{hash}\", confirmations = 2 }}\n"
+            "policy = 1\n\n[[ledger]]\nid = \"{id}\"\nanchor = {{ family = \"evm\", consensus = {consensus}, \
+             chain_id = {chain_id}, height = 0, hash = \"{hash}\" }}\n"
         );
-        Self { id, nodes: network.urls(), policy }
+        Self { id, nodes, policy }
     }
 }
 

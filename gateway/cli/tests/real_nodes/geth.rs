@@ -97,7 +97,7 @@ impl CliqueNetwork {
     pub(crate) async fn start(real: &RealNodes, signers: usize) -> Self {
         let began = Instant::now();
         let folder = tempfile::Builder::new().prefix("hufu-real-nodes.").tempdir().unwrap();
-        let geth = real.geth();
+        let geth = real.program();
         let password = folder.path().join("password");
         std::fs::write(&password, "not a secret").unwrap();
 
@@ -179,6 +179,35 @@ impl CliqueNetwork {
     /// Hash of block 0, `0x…`.
     pub(crate) fn genesis_hash(&self) -> &str {
         &self.genesis_hash
+    }
+
+    /// The signers of the last block that node 0 has, ascending.
+    pub(crate) async fn signers_now(&self) -> Vec<String> {
+        let answer = self.nodes[0].rpc.call("clique_getSigners", json!(["latest"])).await.unwrap();
+        let mut signers: Vec<String> = answer.as_array().unwrap().iter().map(text).collect();
+        signers.sort();
+        signers
+    }
+
+    /// Has these nodes vote about a signer, and waits until the vote has passed.
+    pub(crate) async fn vote(&self, voters: &[usize], candidate: &str, add: bool) {
+        let began = Instant::now();
+        for &voter in voters {
+            self.nodes[voter].rpc.call("clique_propose", json!([candidate, add])).await.unwrap();
+        }
+        until(&format!("{candidate} to be voted {}", if add { "in" } else { "out" }), BLOCKS, async || {
+            let signers = self.signers_now().await;
+            if signers.iter().any(|signer| signer == candidate) == add { Ok(()) } else { Err(format!("{signers:?}")) }
+        })
+        .await;
+        for &voter in voters {
+            self.nodes[voter].rpc.call("clique_discard", json!([candidate])).await.unwrap();
+        }
+        let (way, height) = (if add { "in" } else { "out" }, self.height().await);
+        println!(
+            "clique: {candidate} is voted {way} by nodes {voters:?} at height {height}, after {:.1?}",
+            began.elapsed()
+        );
     }
 
     /// SIGKILL to node `index`.

@@ -14,7 +14,7 @@ const WANTED: &str = "HUFU_REAL_NODES";
 /// Set for the run inside: the file that it writes to show that the test really ran.
 const INSIDE: &str = "HUFU_REAL_NODES_INSIDE";
 /// Set for the run inside: the node program, since nothing can be fetched there.
-const PROGRAM: &str = "HUFU_REAL_NODES_GETH";
+const PROGRAM: &str = "HUFU_REAL_NODES_PROGRAM";
 
 /// One network of nodes at a time: three of them take a gigabyte.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -22,14 +22,14 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// Leave to start real nodes. Holds this process's turn.
 #[derive(Debug)]
 pub(crate) struct RealNodes {
-    geth: PathBuf,
+    program: PathBuf,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl RealNodes {
     /// The program to start.
-    pub(crate) fn geth(&self) -> &Path {
-        &self.geth
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
     }
 }
 
@@ -40,6 +40,11 @@ impl RealNodes {
 /// # Panics
 /// If the program cannot be installed, or the run inside failed.
 pub(crate) async fn enter(test: &str) -> Option<RealNodes> {
+    enter_with(test, "install-geth.sh").await
+}
+
+/// As [`enter`], with the node that another script of `deploy/real-nodes` installs.
+pub(crate) async fn enter_with(test: &str, script: &str) -> Option<RealNodes> {
     if std::env::var(WANTED).as_deref() != Ok("1") {
         println!("skipped: {test}: real nodes are started only with {WANTED}=1");
         return None;
@@ -47,22 +52,26 @@ pub(crate) async fn enter(test: &str) -> Option<RealNodes> {
     let turn = TURN.lock().await;
     if let Some(shown) = std::env::var_os(INSIDE) {
         std::fs::write(shown, test).unwrap();
-        let geth = std::env::var_os(PROGRAM).expect("the outer run names the program");
-        return Some(RealNodes { geth: geth.into(), _turn: turn });
+        let program = std::env::var_os(PROGRAM).expect("the outer run names the program");
+        return Some(RealNodes { program: program.into(), _turn: turn });
     }
-    let geth = install().await;
+    let program = install(script).await;
     let Some(wall) = namespace().await else {
         println!("{test}: no network namespace permitted here; the nodes listen on loopback of this one");
-        return Some(RealNodes { geth, _turn: turn });
+        return Some(RealNodes { program, _turn: turn });
     };
     println!("{test}: in a network namespace of its own ({})", wall.join(" "));
-    run_inside(test, &wall, &geth).await;
+    run_inside(test, &wall, &program).await;
     None
 }
 
-async fn install() -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/real-nodes/install-geth.sh");
-    let output = Command::new(script).stderr(Stdio::inherit()).output().await.expect("the install script starts");
+async fn install(script: &str) -> PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/real-nodes");
+    let output = Command::new(Path::new(folder).join(script))
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .expect("the install script starts");
     assert!(output.status.success(), "{script} ended with {}", output.status);
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
@@ -80,7 +89,7 @@ async fn namespace() -> Option<Vec<&'static str>> {
     None
 }
 
-async fn run_inside(test: &str, wall: &[&str], geth: &Path) {
+async fn run_inside(test: &str, wall: &[&str], program: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let shown = folder.path().join("ran");
     let status = Command::new(wall[0])
@@ -89,7 +98,7 @@ async fn run_inside(test: &str, wall: &[&str], geth: &Path) {
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, &shown)
-        .env(PROGRAM, geth)
+        .env(PROGRAM, program)
         .kill_on_drop(true)
         .status()
         .await

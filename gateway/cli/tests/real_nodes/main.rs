@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 #![allow(clippy::print_stdout, reason = "which process was killed and how long things took is what a reader comes for")]
 
+mod anvil;
 mod city;
 mod clique;
 mod departments;
@@ -19,5 +20,7 @@ mod program;
 mod registry;
 mod rpc;
 mod samples;
+mod signers;
+mod unsealed;
 mod viem;
 mod wait;

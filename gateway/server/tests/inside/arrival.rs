@@ -28,7 +28,7 @@ async fn records_arrive_proven_and_in_order() {
     assert!(sequences.is_sorted_by(|one, next| one < next), "{sequences:?}");
     for (record, number) in believed.iter().zip(1..) {
         let expected = json!({
-            "assurance": "proven", "control": "issuer-controlled", "finality": "bft-final", "completeness": "log",
+            "assurance": "proven", "control": "issuer-controlled", "finality": "bft-final", "completeness": "ledger",
             "stale": false,
         });
         for (member, value) in expected.as_object().unwrap() {
@@ -173,6 +173,9 @@ async fn a_covered_lane_without_events_shows_progress() {
     stage.carry().await;
     assert!(stage.receiver.inbox(&stage.lane).await.size >= size);
     assert!(stage.believed().await.is_empty());
+    let derived = stage.receiver.lane_info(&stage.lane).await.unwrap().derived.unwrap();
+    assert_eq!((derived.from, derived.gap), (Some(covered[0].from), None), "nothing was withheld either");
+    assert!(derived.to.is_some_and(|to| to >= covered[0].to), "{:?}", derived.to);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! A ledger with a register of certificates on it.
 
 use hufu_evm_devnet::{Devnet, DevnetConfig, registry};
+use hufu_evm_light_client::keccak::keccak256;
 use hufu_schemas_core::LedgerId;
 
 /// Genesis of every ledger here; blocks follow a second apart.
@@ -15,6 +16,7 @@ pub(crate) struct Ledger {
     pub(crate) devnet: Devnet,
     pub(crate) contract: [u8; 20],
     pub(crate) id: LedgerId,
+    consensus: String,
 }
 
 impl Ledger {
@@ -24,17 +26,44 @@ impl Ledger {
     }
 
     pub(crate) async fn of_seed(seed: u8) -> Self {
+        Self::grown(Self::devnet(seed).await, "\"qbft\"".to_owned())
+    }
+
+    /// One that nobody seals, trusted with two blocks on top, which may go back by `limit` trusted blocks.
+    pub(crate) async fn unsealed(limit: u64) -> Self {
+        let devnet = Self::devnet(8).await;
+        devnet.seal_no_more();
+        Self::grown(devnet, format!("\"unsealed\", confirmations = 2, reorganisation_limit = {limit}"))
+    }
+
+    async fn devnet(seed: u8) -> Devnet {
         let config = DevnetConfig { seed: [seed; 32], genesis_time: GENESIS, ..DevnetConfig::default() };
-        let devnet = Devnet::start(config).await.unwrap();
+        Devnet::start(config).await.unwrap()
+    }
+
+    fn grown(devnet: Devnet, consensus: String) -> Self {
         let contract = devnet.deploy_registry();
         devnet.mine().unwrap();
         let id = LedgerId::of_genesis("evm", &devnet.genesis_hash()).unwrap();
-        Self { devnet, contract, id }
+        Self { devnet, contract, id, consensus }
     }
 
     /// A certificate in the next block.
     pub(crate) fn certify(&self, number: u32) {
         self.emit(&certificate(number, "01", "01"));
+    }
+
+    /// The end of a certificate, in the next block.
+    pub(crate) fn revoke(&self, number: u32) {
+        self.emit(&certificate(number, "05", "04"));
+    }
+
+    /// Logs that are not the register's, in the next block; its filter cannot tell them from one that is: the register
+    /// speaks of something else, and another contract says what the register might.
+    pub(crate) fn murmur(&self) {
+        let topic = *keccak256(registry::CERTIFICATE_CHANGED.as_bytes()).as_bytes();
+        self.devnet.emit_log(self.contract, &[[7; 32]], b"something else");
+        self.devnet.emit_log([9; 20], &[topic], b"somebody else");
     }
 
     /// An event whose state has no meaning in law: the mapping cannot say what it is.
@@ -54,8 +83,9 @@ impl Ledger {
     /// The operator's anchor of it: its first block.
     pub(crate) fn anchor(&self) -> String {
         format!(
-            "[[ledger]]\nid = \"{}\"\nanchor = {{ family = \"evm\", consensus = \"qbft\", chain_id = {}, height = 0, hash = \"0x{}\" }}\n\n",
+            "[[ledger]]\nid = \"{}\"\nanchor = {{ family = \"evm\", consensus = {}, chain_id = {}, height = 0, hash = \"0x{}\" }}\n\n",
             self.id,
+            self.consensus,
             self.devnet.chain_id(),
             hex::encode(self.devnet.genesis_hash()),
         )

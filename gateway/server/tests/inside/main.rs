@@ -11,14 +11,18 @@
 )]
 
 mod arrival;
+mod control;
 mod forgery;
 mod freezing;
 mod ledger;
 mod operator;
 mod reading;
+mod reorganisation;
 mod restart;
+mod slots;
 mod sources;
 mod stage;
 mod support;
 mod time;
 mod two_lanes;
+mod withheld;

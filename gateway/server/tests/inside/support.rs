@@ -97,6 +97,11 @@ impl Office {
     }
 
     pub(crate) async fn publishing_from(name: &'static str, ledger: &Ledger, nodes: Nodes) -> Self {
+        Self::publishing_by(name, ledger, nodes, &mapping_of(ledger, "")).await
+    }
+
+    /// An office that publishes the lane by this mapping.
+    pub(crate) async fn publishing_by(name: &'static str, ledger: &Ledger, nodes: Nodes, mapping: &str) -> Self {
         let nodes: Vec<String> =
             nodes.iter().map(|(name, url)| format!("{{ name = \"{name}\", url = \"{url}\" }}")).collect();
         let sections = format!(
@@ -107,8 +112,7 @@ impl Office {
         );
         let office = Self::furnish(name, &sections).await;
         office.write("policy.toml", &format!("policy = 1\n\n{}", ledger.anchor()));
-        let contract = format!("0x{}", hex::encode(ledger.contract));
-        office.write("lane.yaml", &MAPPING.replace(PLACEHOLDER, &contract));
+        office.write("lane.yaml", mapping);
         office.write_secret("lane.tag", &hex::encode(Digest::of(format!("tag of {name}").as_bytes()).as_bytes()));
         office.opened().await
     }
@@ -293,6 +297,12 @@ impl Office {
         let page = self.gateway().held(Some(lane), None, 256).await.unwrap();
         page.held.iter().map(|leaf| leaf["reason"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// The mapping of certificates for the ledger's register, with `more` members of its source.
+pub(crate) fn mapping_of(ledger: &Ledger, more: &str) -> String {
+    let contract = format!("\"0x{}\"{more}", hex::encode(ledger.contract));
+    MAPPING.replacen(&format!("\"{PLACEHOLDER}\""), &contract, 1)
 }
 
 fn log_seed(name: &str) -> [u8; 32] {

@@ -177,6 +177,7 @@ fn info(text: &str, role: LaneRole) -> LaneInfo {
         size,
         checkpoint,
         checkpoint_time: None,
+        derived: None,
         frozen: None,
     }
 }

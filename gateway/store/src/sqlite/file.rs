@@ -30,7 +30,12 @@ const APPLICATION_ID: [u8; 4] = *b"HuFu";
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// One file a version, in order; each ends by setting `user_version` to its place in the list. Released ones never change.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_house.sql"), include_str!("migrations/0002_control.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("migrations/0001_house.sql"),
+    include_str!("migrations/0002_control.sql"),
+    include_str!("migrations/0003_derivation.sql"),
+    include_str!("migrations/0004_evidence_by_lane.sql"),
+];
 
 /// SQLite 3.7.0 to 3.51.2 can corrupt a file when two connections write and fold the log at the same moment.
 const LEAST_SQLITE: (u32, u32, u32) = (3, 51, 3);

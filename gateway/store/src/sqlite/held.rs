@@ -21,6 +21,7 @@ statements! {
     AGAIN = "UPDATE held SET reason = ?, detail = ?, record = coalesce(?, record), last_try = ?, tries = tries + 1 \
              WHERE id = ?";
     REMOVE = "DELETE FROM held WHERE id = ?";
+    FORGET = "DELETE FROM held WHERE lane = ? AND idx = ?";
     LIST = "SELECT h.id, n.lane, h.idx, f.entry, f.statement, h.record, h.reason, h.detail, h.since, h.last_try, h.tries \
             FROM held h CROSS JOIN lane n ON n.id = h.lane CROSS JOIN leaf f ON f.lane = h.lane AND f.idx = h.idx \
             WHERE h.id > ?1 AND (?2 IS NULL OR n.lane = ?2) ORDER BY h.id LIMIT ?3";
@@ -41,6 +42,11 @@ pub(crate) async fn add(
 ) -> Result<(), StoreError> {
     let query = sqlx::query(ADD).bind(lane).bind(int(index)?).bind(held.reason.as_str()).bind(held.detail.as_str());
     query.bind(held.record.clone()).bind(seconds(now)).execute(conn).await.map(drop).map_err(fault)
+}
+
+/// Lets go of a leaf that was taken back: there is nothing left to try.
+pub(crate) async fn forget(conn: &mut SqliteConnection, lane: i64, index: u64) -> Result<(), StoreError> {
+    sqlx::query(FORGET).bind(lane).bind(int(index)?).execute(conn).await.map(drop).map_err(fault)
 }
 
 /// Writes what became of a held leaf on another try. Returns the offset of its record, if it is believed now.
@@ -65,7 +71,7 @@ pub(crate) async fn release(conn: &mut SqliteConnection, step: ReleaseStep) -> R
                 ));
             }
             let proved = HashSet::from([record.block_hash]);
-            kept::add_evidence(&mut *conn, &mut ids, step.evidence, &proved).await?;
+            kept::add_evidence(&mut *conn, lane, step.evidence, &proved).await?;
             let added = records::add(&mut *conn, &mut ids, lane, &[&record], step.at).await?;
             sqlx::query(REMOVE).bind(id).execute(&mut *conn).await.map_err(fault)?;
             let Some(offset) = added.offsets.get(&step.index).copied() else {
@@ -75,12 +81,14 @@ pub(crate) async fn release(conn: &mut SqliteConnection, step: ReleaseStep) -> R
             Ok(Some(offset))
         }
         Fate::Held(held) => {
-            kept::add_evidence(&mut *conn, &mut ids, step.evidence, &HashSet::new()).await?;
+            kept::add_evidence(&mut *conn, lane, step.evidence, &HashSet::new()).await?;
             let query = sqlx::query(AGAIN).bind(held.reason).bind(held.detail).bind(held.record).bind(seconds(step.at));
             query.bind(id).execute(conn).await.map_err(fault)?;
             Ok(None)
         }
-        Fate::Told => Err(StoreError::refused("release", "a record, or a fresh reason to hold", "another outcome")),
+        Fate::Told | Fate::Retract(..) => {
+            Err(StoreError::refused("release", "a record, or a fresh reason to hold", "another outcome"))
+        }
     }
 }
 

@@ -1,24 +1,27 @@
-//! Block evidence and documents: bytes under their digests, stored once.
+//! Block evidence, by lane, and documents, under their digests.
 
 use std::collections::HashSet;
 
 use hufu_gateway_verify::admission::KeptEvidence;
 use hufu_schemas_core::page::DocumentKind;
-use hufu_schemas_core::{BlockHash, Digest, Height, LedgerId};
+use hufu_schemas_core::{BlockHash, Digest, Height, LaneId};
 use serde_json::Value;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
-use crate::sqlite::names::LedgerIds;
-use crate::sqlite::sql::{Columns, fault, int, statements};
+use crate::sqlite::ANSWER_BYTES;
+use crate::sqlite::sql::{Columns, collect_within, fault, int, statements};
 use crate::step::DocumentStep;
 
 statements! {
-    ADD_EVIDENCE = "INSERT INTO evidence (ledger, height, hash, proved, bytes) VALUES (?,?,?,?,?) \
-                    ON CONFLICT (ledger, height, hash) DO UPDATE SET proved = excluded.proved, bytes = excluded.bytes \
+    ADD_EVIDENCE = "INSERT INTO evidence (lane, height, hash, proved, bytes) VALUES (?,?,?,?,?) \
+                    ON CONFLICT (lane, height, hash) DO UPDATE SET proved = excluded.proved, bytes = excluded.bytes \
                     WHERE evidence.proved = 0";
-    EVIDENCE = "SELECT e.bytes FROM evidence e JOIN ledger l ON l.id = e.ledger \
-                WHERE l.ledger = ? AND e.height = ? AND e.hash = ?";
+    EVIDENCE = "SELECT e.bytes FROM evidence e JOIN lane n ON n.id = e.lane \
+                WHERE n.lane = ? AND e.height = ? AND e.hash = ?";
+    BETWEEN = "SELECT e.height, e.hash, e.bytes FROM evidence e JOIN lane n ON n.id = e.lane \
+               WHERE n.lane = ? AND e.height BETWEEN ? AND ? ORDER BY e.height LIMIT 1024";
     ADD_DOCUMENT = "INSERT INTO document (kind, digest, json) VALUES (?,?,?) ON CONFLICT DO NOTHING";
     DOCUMENT = "SELECT json FROM document WHERE kind = ? AND digest = ?";
 }
@@ -30,17 +33,16 @@ const fn kind_text(kind: DocumentKind) -> &'static str {
     }
 }
 
-/// Keeps evidence of blocks. A peer could send bad bytes with a leaf that is then held; so what proved a record stays, and
+/// Keeps evidence of blocks, for one lane: what its definition asks of a block another's may not. A peer could send bad bytes with a leaf that is then held; so what proved a record stays, and
 /// what proved nothing yet gives way.
 pub(crate) async fn add_evidence(
     conn: &mut SqliteConnection,
-    ids: &mut LedgerIds,
+    lane: i64,
     evidence: Vec<KeptEvidence>,
     proved: &HashSet<BlockHash>,
 ) -> Result<(), StoreError> {
     for kept in evidence {
-        let ledger = ids.of(&mut *conn, &kept.ledger).await?;
-        let query = sqlx::query(ADD_EVIDENCE).bind(ledger).bind(int(kept.height.get())?);
+        let query = sqlx::query(ADD_EVIDENCE).bind(lane).bind(int(kept.height.get())?);
         let query = query.bind(kept.hash.as_bytes().as_slice().to_vec()).bind(proved.contains(&kept.hash));
         let query = query.bind(kept.bytes);
         query.execute(&mut *conn).await.map_err(fault)?;
@@ -51,14 +53,35 @@ pub(crate) async fn add_evidence(
 /// Evidence of one block.
 pub(crate) async fn evidence(
     conn: &mut SqliteConnection,
-    ledger: &LedgerId,
+    lane: &LaneId,
     height: Height,
     hash: &BlockHash,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let Ok(height) = int(height.get()) else { return Ok(None) };
-    let query = sqlx::query(EVIDENCE).bind(ledger.as_str()).bind(height).bind(hash.as_bytes().as_slice().to_vec());
+    let query = sqlx::query(EVIDENCE).bind(lane.to_string()).bind(height).bind(hash.as_bytes().as_slice().to_vec());
     let row = query.fetch_optional(conn).await.map_err(fault)?;
     row.map(|row| row.col("bytes")).transpose()
+}
+
+/// Height, identity and evidence of a block.
+type OfBlock = (Height, BlockHash, Vec<u8>);
+
+/// Evidence of a range of blocks.
+pub(crate) async fn evidence_between(
+    conn: &mut SqliteConnection,
+    lane: &LaneId,
+    from: Height,
+    to: Height,
+) -> Result<Vec<OfBlock>, StoreError> {
+    let (Ok(from), Ok(to)) = (int(from.get()), int(to.get())) else { return Ok(Vec::new()) };
+    let rows = sqlx::query(BETWEEN).bind(lane.to_string()).bind(from).bind(to).fetch(conn);
+    Ok(collect_within(rows, ANSWER_BYTES, read_between).await?.0)
+}
+
+fn read_between(row: &SqliteRow) -> Result<(OfBlock, usize), StoreError> {
+    let bytes: Vec<u8> = row.col("bytes")?;
+    let (hash, size) = (BlockHash::from_bytes(*row.digest("hash")?.as_bytes()), bytes.len());
+    Ok(((row.height("height")?, hash, bytes), size))
 }
 
 /// Keeps documents; what is there already stays.

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use hufu_gateway_verify::admission::{Equivocation, LaneDefinition, LaneState};
+use hufu_gateway_verify::Assurance;
+use hufu_gateway_verify::Derivation;
+use hufu_gateway_verify::admission::{LaneDefinition, LaneState, Misconduct};
 use hufu_schemas_core::checkpoint::Checkpoint;
 use hufu_schemas_core::merkle::Edge;
 use hufu_schemas_core::{BlockHash, Height, LaneId, Position, Timestamp};
@@ -13,14 +15,14 @@ use crate::error::StoreError;
 use crate::model::{Act, Admitted, LeafKind, Offset, Role};
 use crate::sqlite::names::{self, LedgerIds};
 use crate::sqlite::sql::{Columns, fault, int, seconds, statements};
-use crate::sqlite::{held, kept, log, operator, records};
+use crate::sqlite::{held, kept, log, operator, records, retractions};
 use crate::step::{AdmitStep, Fate, LeafStep, RecordStep};
 
 macro_rules! state {
     ($rest:literal) => {
         concat!(
             "SELECT id, lane, role, edge, last_height, last_transaction, last_event, last_item, covered, \
-             seen_size, seen_root, seen_time, seen_note, frozen FROM lane ",
+             derivation, seen_size, seen_root, seen_time, seen_note, frozen FROM lane ",
             $rest
         )
     };
@@ -34,7 +36,7 @@ statements! {
     GUARD = "SELECT id, role, size, edge, frozen, seen_size, seen_root, seen_time FROM lane WHERE lane = ?";
     NEW = "INSERT INTO lane (lane, role, size, edge) VALUES (?,?,0,?) RETURNING id";
     MOVE = "UPDATE lane SET size = ?, edge = ?, last_height = ?, last_transaction = ?, last_event = ?, last_item = ?, \
-            covered = ? WHERE id = ?";
+            covered = ?, derivation = ? WHERE id = ?";
     SEE = "UPDATE lane SET seen_size = ?, seen_root = ?, seen_time = ?, seen_note = ? WHERE id = ?";
     SET_FROZEN = "UPDATE lane SET frozen = ? WHERE id = ?";
 }
@@ -67,6 +69,7 @@ async fn read_state(conn: &mut SqliteConnection, row: &SqliteRow) -> Result<Lane
         seen: read_seen(row, &lane)?,
         last: read_last(row)?,
         covered: row.u64_or_null("covered")?.map(Height::new),
+        derivation: read_derivation(row)?,
         definitions,
         frozen: row.col("frozen")?,
         lane,
@@ -77,6 +80,11 @@ fn read_definition(row: &SqliteRow) -> Result<LaneDefinition, StoreError> {
     let text: &str = row.col("definition")?;
     let definition = serde_json::from_str(text).map_err(StoreError::corrupt)?;
     Ok(LaneDefinition { sequence: row.u64("sequence")?, definition })
+}
+
+fn read_derivation(row: &SqliteRow) -> Result<Derivation, StoreError> {
+    let text: Option<&str> = row.col("derivation")?;
+    text.map_or(Ok(Derivation::default()), |text| serde_json::from_str(text).map_err(StoreError::corrupt))
 }
 
 fn read_edge(row: &SqliteRow) -> Result<Edge, StoreError> {
@@ -170,11 +178,18 @@ pub(crate) async fn admit(
     let mut ids = LedgerIds::default();
     let proved = proved_blocks(&step.leaves);
     kept::add_documents(&mut *conn, step.documents).await?;
-    kept::add_evidence(&mut *conn, &mut ids, step.evidence, &proved).await?;
+    kept::add_evidence(&mut *conn, guard.id, step.evidence, &proved).await?;
+    let mut admitted = Admitted { from: step.before, to: step.after.edge.size(), ..Admitted::default() };
+    // What is taken back is told before what comes in its place.
+    let taken_back = taken_back(&step.leaves);
+    for (retract, named, reason) in &taken_back {
+        held::forget(&mut *conn, guard.id, *named).await?;
+        let place = retractions::Place { lane: guard.id, retract: *retract, named: *named };
+        admitted.retracted += retractions::add(&mut *conn, place, reason, now).await?;
+    }
     let batch: Vec<&RecordStep> = step.leaves.iter().filter_map(record_of).collect();
     let added = records::add(&mut *conn, &mut ids, guard.id, &batch, now).await?;
 
-    let mut admitted = Admitted { from: step.before, to: step.after.edge.size(), ..Admitted::default() };
     count(&mut admitted, &step.leaves, &added);
     let offsets: Vec<Option<Offset>> =
         step.leaves.iter().map(|leaf| record_of(leaf).and(added.offsets.get(&leaf.index).copied())).collect();
@@ -185,6 +200,12 @@ pub(crate) async fn admit(
     }
     let mut edge = guard.edge.clone();
     log::append(&mut *conn, guard.id, &mut edge, step.leaves, &offsets).await?;
+    // A leaf that came and went with one page.
+    for (retract, named, reason) in taken_back.into_iter().filter(|(_, named, _)| *named >= step.before) {
+        held::forget(&mut *conn, guard.id, named).await?;
+        let place = retractions::Place { lane: guard.id, retract, named };
+        admitted.retracted += retractions::add(&mut *conn, place, reason, now).await?;
+    }
     if edge != step.after.edge {
         let expected = format!("the edge of {} leaves with root {}", edge.size(), edge.root());
         let got = format!("{} leaves with root {}", step.after.edge.size(), step.after.edge.root());
@@ -198,8 +219,17 @@ pub(crate) async fn admit(
 fn record_of(leaf: &LeafStep) -> Option<&RecordStep> {
     match &leaf.fate {
         Fate::Record(record) => Some(record),
-        Fate::Held(_) | Fate::Told => None,
+        Fate::Held(_) | Fate::Retract(..) | Fate::Told => None,
     }
+}
+
+/// Leaves that take others back: their sequence, whom they name, and why.
+fn taken_back(leaves: &[LeafStep]) -> Vec<(u64, u64, &'static str)> {
+    let named = |leaf: &LeafStep| match leaf.fate {
+        Fate::Retract(named, reason) => Some((leaf.index, named, reason)),
+        Fate::Record(_) | Fate::Held(_) | Fate::Told => None,
+    };
+    leaves.iter().filter_map(named).collect()
 }
 
 /// Blocks whose evidence proved a record of this step.
@@ -239,6 +269,9 @@ fn count(admitted: &mut Admitted, leaves: &[LeafStep], added: &records::Added) {
     admitted.sealed = number(|leaf| matches!(leaf.fate, Fate::Told) && leaf.kind == LeafKind::Sealed);
     admitted.skipped = number(|leaf| matches!(leaf.fate, Fate::Told) && leaf.kind == LeafKind::Skipped);
     admitted.records = u64::try_from(added.new.len()).unwrap_or(u64::MAX);
+    let is_new = |index: u64| added.offsets.get(&index).is_some_and(|offset| added.new.binary_search(offset).is_ok());
+    let attested = |record: &&RecordStep| record.assurance == Assurance::Attested && is_new(record.sequence);
+    admitted.attested = u64::try_from(leaves.iter().filter_map(record_of).filter(attested).count()).unwrap_or(u64::MAX);
     admitted.offsets.clone_from(&added.new);
     admitted.duplicates = added.duplicates;
     admitted.differing = added.differing;
@@ -308,7 +341,9 @@ async fn set_state(conn: &mut SqliteConnection, lane: i64, after: &LaneState) ->
     let query = query.bind(position.map(|it| int(it.height.get())).transpose()?);
     let query = query.bind(position.map(|it| it.transaction)).bind(position.map(|it| it.event));
     let query = query.bind(after.last.map(|(_, item)| item));
-    let query = query.bind(after.covered.map(|height| int(height.get())).transpose()?).bind(lane);
+    let query = query.bind(after.covered.map(|height| int(height.get())).transpose()?);
+    let derivation = serde_json::to_string(&after.derivation).map_err(StoreError::corrupt)?;
+    let query = query.bind(derivation).bind(lane);
     query.execute(conn).await.map(drop).map_err(fault)
 }
 
@@ -355,16 +390,18 @@ pub(crate) async fn put_checkpoint(
     store_seen(conn, guard.id, checkpoint, note).await
 }
 
-/// Stops all movement of a lane; both notes are kept.
+/// Stops all movement of a lane; both artefacts are kept. Misconduct may show in an inbox lane's very first page.
 pub(crate) async fn freeze(
     conn: &mut SqliteConnection,
     lane: &LaneId,
-    equivocation: Option<&Equivocation>,
+    misconduct: Option<&Misconduct>,
     act: &Act,
 ) -> Result<(), StoreError> {
+    if misconduct.is_some() && names::lane(&mut *conn, lane).await?.is_none() {
+        create(&mut *conn, lane, Role::Inbox).await?;
+    }
     set_frozen(&mut *conn, lane, Some(&act.why)).await?;
-    let artefacts =
-        equivocation.map(|it| serde_json::json!({ "first": it.first, "second": it.second, "detail": it.detail }));
+    let artefacts = misconduct.map(Misconduct::artefacts);
     operator::log(conn, act, "freeze-lane", &lane.to_string(), artefacts.as_ref()).await.map(drop)
 }
 

@@ -1,13 +1,13 @@
 //! Heads, trusted blocks and steps of ledgers (design, decisions 8 and 9).
 
 use hufu_adapters_light_client::{ClientVersion, Step, StoredHead, TrustedBlock};
-use hufu_schemas_core::{Digest, Height, LedgerId};
+use hufu_schemas_core::{BlockHash, Digest, Height, LedgerId};
 use serde_json::Value;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
-use crate::model::{Act, LedgerAdvance, LedgerRow};
+use crate::model::{Act, LedgerAdvance, LedgerRow, Undone};
 use crate::sqlite::sql::{Columns, collect_within, fault, insert_rows, int, rows_32, statements};
 use crate::sqlite::{ANSWER_BYTES, names, operator};
 
@@ -26,6 +26,14 @@ statements! {
              WHERE l.ledger = ? AND s.height >= ? ORDER BY s.height LIMIT ?";
     ADD_STEP = "INSERT INTO step (ledger, height, bytes) VALUES (?,?,?)";
     ADD_STEPS = concat!("INSERT INTO step (ledger, height, bytes) VALUES ", rows_32!("(?,?,?)"));
+    UNDONE = "INSERT INTO undone_block (ledger, height, hash, bytes, act) \
+              SELECT ledger, height, hash, bytes, ?3 FROM trusted_block WHERE ledger = ?1 AND height >= ?2 ORDER BY height";
+    UNDONE_BLOCKS = "SELECT u.id, u.bytes FROM undone_block u JOIN ledger l ON l.id = u.ledger \
+                     WHERE l.ledger = ? AND u.id > ? ORDER BY u.id LIMIT ?";
+    LAST_UNDONE = "SELECT coalesce(max(u.id), 0) AS last FROM undone_block u JOIN ledger l ON l.id = u.ledger \
+                   WHERE l.ledger = ?";
+    WAS_UNDONE = "SELECT EXISTS (SELECT 1 FROM undone_block u JOIN ledger l ON l.id = u.ledger \
+                  WHERE l.ledger = ? AND u.height = ? AND u.hash = ?) AS found";
     DROP_STEPS = "DELETE FROM step WHERE ledger = ? AND height > ?";
 }
 
@@ -64,12 +72,69 @@ pub(crate) async fn advance(conn: &mut SqliteConnection, step: LedgerAdvance) ->
         return Err(StoreError::conflict("ledger head", named(step.expected), named(got)));
     }
     let ledger = names::ledger_or_new(&mut *conn, &step.ledger).await?;
+    let mut settled = stored.and_then(|row| row.final_to);
+    if let Some(undone) = &step.undone {
+        undo(&mut *conn, ledger, &step, undone, settled).await?;
+        settled = undone.from.get().checked_sub(1).map(Height::new);
+    }
     for block in &step.blocks {
         add_block(&mut *conn, ledger, &step.ledger, block).await?;
     }
-    let settled = stored.and_then(|row| row.final_to);
     replace_tail(&mut *conn, ledger, settled, &step.steps).await?;
     set_head(conn, ledger, &step.head, settled.max(step.final_to)).await
+}
+
+/// Makes room for the branch that holds now. What is undone is kept aside for auditors, and the operator log says so.
+async fn undo(
+    conn: &mut SqliteConnection,
+    ledger: i64,
+    step: &LedgerAdvance,
+    undone: &Undone,
+    settled: Option<Height>,
+) -> Result<(), StoreError> {
+    if settled.is_none_or(|settled| undone.from > settled) {
+        let expected = format!("a height up to {}", settled.map_or(0, Height::get));
+        return Err(StoreError::refused("reorganisation", expected, undone.from));
+    }
+    let from = int(undone.from.get())?;
+    let artefacts = serde_json::json!({ "from": undone.from, "to": settled, "headBefore": step.expected });
+    let act =
+        operator::log(&mut *conn, &undone.act, "reorganise-ledger", step.ledger.as_str(), Some(&artefacts)).await?;
+    sqlx::query(UNDONE).bind(ledger).bind(from).bind(act).execute(&mut *conn).await.map_err(fault)?;
+    sqlx::query(DROP_BLOCKS).bind(ledger).bind(from).execute(conn).await.map(drop).map_err(fault)
+}
+
+/// Blocks that reorganisations undid, after a place in their list.
+pub(crate) async fn undone_blocks(
+    conn: &mut SqliteConnection,
+    ledger: &LedgerId,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<(i64, TrustedBlock)>, StoreError> {
+    let rows = sqlx::query(UNDONE_BLOCKS).bind(ledger.as_str()).bind(after).bind(limit.min(ROWS_MOST)).fetch(conn);
+    let read = |row: &SqliteRow| {
+        let (block, size) = read_block(row)?;
+        Ok(((row.col("id")?, block), size))
+    };
+    Ok(collect_within(rows, ANSWER_BYTES, read).await?.0)
+}
+
+/// Whether a reorganisation ever undid this block.
+pub(crate) async fn was_undone(
+    conn: &mut SqliteConnection,
+    ledger: &LedgerId,
+    height: Height,
+    hash: &BlockHash,
+) -> Result<bool, StoreError> {
+    let Ok(height) = int(height.get()) else { return Ok(false) };
+    let query = sqlx::query(WAS_UNDONE).bind(ledger.as_str()).bind(height).bind(hash.as_bytes().as_slice().to_vec());
+    query.fetch_one(conn).await.map_err(fault)?.col("found")
+}
+
+/// The last place in that list; 0 where the ledger never reorganised.
+pub(crate) async fn last_undone(conn: &mut SqliteConnection, ledger: &LedgerId) -> Result<i64, StoreError> {
+    let row = sqlx::query(LAST_UNDONE).bind(ledger.as_str()).fetch_one(conn).await.map_err(fault)?;
+    row.col("last")
 }
 
 fn named(digest: Option<Digest>) -> String {

@@ -11,6 +11,7 @@ pub(crate) mod log;
 mod names;
 pub(crate) mod operator;
 pub(crate) mod records;
+pub(crate) mod retractions;
 mod sql;
 mod stats;
 #[cfg(test)]

@@ -10,11 +10,11 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
 use crate::model::{Offset, RECORDS_MOST, RecordPage, RecordQuery, StoredRecord};
-use crate::sqlite::ANSWER_BYTES;
 use crate::sqlite::names::LedgerIds;
 use crate::sqlite::sql::{
     BATCH, Columns, Query, collect_within, fault, head_of, insert_rows, int, rows_32, seconds, statements, wrong,
 };
+use crate::sqlite::{ANSWER_BYTES, retractions};
 use crate::step::RecordStep;
 
 macro_rules! columns {
@@ -31,9 +31,10 @@ macro_rules! whole {
         concat!(
             "SELECT r.id, r.record_id, r.record_key, n.lane, r.sequence, l.ledger, r.height, r.tx, r.event, r.item, \
              r.block_hash, r.block_time, r.finality, r.assurance, r.control, r.completeness, r.policy, \
-             r.observed_at, r.admitted_at, c.record, c.quality, c.native FROM record r \
+             r.observed_at, r.admitted_at, r.retraction, t.at AS retracted_at, t.reason AS retracted_for, \
+             c.record, c.quality, c.native FROM record r \
              CROSS JOIN ledger l ON l.id = r.ledger CROSS JOIN lane n ON n.id = r.lane \
-             CROSS JOIN record_content c ON c.id = r.id ",
+             CROSS JOIN record_content c ON c.id = r.id LEFT JOIN retraction t ON t.id = r.retraction ",
             $rest
         )
     };
@@ -42,18 +43,19 @@ macro_rules! whole {
 statements! {
     ADD = concat!(
         "INSERT INTO record ", columns!(), " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
-         ON CONFLICT (ledger, height, tx, event, item) DO NOTHING RETURNING id, sequence");
+         ON CONFLICT (ledger, height, tx, event, item, block_hash) WHERE retraction IS NULL DO NOTHING RETURNING id, sequence");
     ADD_MANY = concat!(
         "INSERT INTO record ", columns!(), " VALUES ", rows_32!("(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
-        " ON CONFLICT (ledger, height, tx, event, item) DO NOTHING RETURNING id, sequence");
+        " ON CONFLICT (ledger, height, tx, event, item, block_hash) WHERE retraction IS NULL DO NOTHING RETURNING id, sequence");
     ADD_CONTENT = "INSERT INTO record_content (id, record, quality, native) VALUES (?,?,?,?)";
     ADD_CONTENTS = concat!("INSERT INTO record_content (id, record, quality, native) VALUES ", rows_32!("(?,?,?,?)"));
-    AT = "SELECT id, record_id FROM record WHERE ledger = ? AND height = ? AND tx = ? AND event = ? AND item = ?";
+    AT = "SELECT id, record_id FROM record WHERE ledger = ? AND height = ? AND tx = ? AND event = ? AND item = ? \
+          AND block_hash = ? AND retraction IS NULL";
     BY_OFFSET = whole!("WHERE r.id = ?");
-    BY_ID = whole!("WHERE r.id_hash = ? AND r.record_id = ? ORDER BY r.id LIMIT 1");
+    BY_ID = whole!("WHERE r.id_hash = ? AND r.record_id = ? ORDER BY r.retraction IS NOT NULL, r.id LIMIT 1");
     AFTER = whole!("WHERE r.id > ? ORDER BY r.id LIMIT ?");
     KEY_LEDGERS = "SELECT DISTINCT ledger FROM record WHERE key_hash = ? AND record_key = ? LIMIT 16";
-    NEWEST = whole!("WHERE r.key_hash = ? AND r.record_key = ? AND r.ledger = ? \
+    NEWEST = whole!("WHERE r.key_hash = ? AND r.record_key = ? AND r.ledger = ? AND r.retraction IS NULL \
                      ORDER BY r.height DESC, r.tx DESC, r.event DESC, r.item DESC LIMIT 1");
     // The inner select bounds the rows that one call looks at.
     FIND = whole!("WHERE r.id > ?1 AND r.id <= ?1 + ?2 \
@@ -179,7 +181,8 @@ fn note_new(added: &mut Added, rows: &[SqliteRow]) -> Result<(), StoreError> {
 async fn note_duplicate(conn: &mut SqliteConnection, added: &mut Added, row: &Row<'_>) -> Result<(), StoreError> {
     let position = row.step.position;
     let query = sqlx::query(AT).bind(row.ledger).bind(row.height).bind(position.transaction).bind(position.event);
-    let found = query.bind(row.step.item).fetch_one(conn).await.map_err(fault)?;
+    let query = query.bind(row.step.item).bind(row.step.block_hash.as_bytes().as_slice().to_vec());
+    let found = query.fetch_one(conn).await.map_err(fault)?;
     added.offsets.insert(row.step.sequence, found.col("id")?);
     added.duplicates += 1;
     let first = found.digest("record_id")?;
@@ -230,6 +233,7 @@ fn read(row: &SqliteRow) -> Result<StoredRecord, StoreError> {
         policy: row.digest("policy")?,
         observed_at: row.time("observed_at")?,
         admitted_at: row.time("admitted_at")?,
+        retracted: retractions::read(row)?,
         quality: serde_json::from_str(quality).map_err(StoreError::corrupt)?,
         native: row.col("native")?,
     })
@@ -280,7 +284,7 @@ pub(crate) async fn by_id(conn: &mut SqliteConnection, id: &RecordId) -> Result<
     one(conn, sqlx::query(BY_ID).bind(head_of(&digest)).bind(bytes(&digest))).await
 }
 
-/// The newest record of a key: by position on its ledger, not by arrival, since a leaf that was held may arrive after
+/// The newest record of a key that holds: by position on its ledger, not by arrival, since a leaf that was held may arrive after
 /// the event that revokes it. Between ledgers the later block time decides.
 pub(crate) async fn by_key(conn: &mut SqliteConnection, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
     let query = sqlx::query(KEY_LEDGERS).bind(key_hash(key)).bind(key.as_str());

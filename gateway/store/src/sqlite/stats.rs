@@ -11,7 +11,7 @@ use crate::sqlite::sql::{Columns, fault, statements};
 statements! {
     COUNTS = "SELECT (SELECT page_size FROM pragma_page_size) AS page_bytes, \
               (SELECT freelist_count FROM pragma_freelist_count) AS free_pages, \
-              (SELECT coalesce(max(id), 0) FROM record) AS last_offset, \
+              max((SELECT coalesce(max(id), 0) FROM record), (SELECT coalesce(max(id), 0) FROM retraction)) AS last_offset, \
               (SELECT coalesce(sum(size), 0) FROM lane) AS leaves, \
               (SELECT count(*) FROM lane) AS lanes, \
               (SELECT count(*) FROM ledger WHERE head IS NOT NULL) AS ledgers, \

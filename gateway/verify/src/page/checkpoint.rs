@@ -5,7 +5,7 @@ use hufu_schemas_core::merkle::verify_consistency;
 use hufu_schemas_core::page::Page;
 
 use super::{CLOCK_DRIFT_SECONDS, PageContext, PageRejection, clock_is_behind};
-use crate::admission::{Equivocation, LaneState};
+use crate::admission::{LaneState, Misconduct};
 use crate::policy::LanePolicy;
 
 /// Everything about a page's checkpoint that needs no leaf.
@@ -74,8 +74,19 @@ pub(super) fn contradiction(state: &LaneState, checkpoint: &Checkpoint, note: &s
         return Ok(());
     }
     let detail = format!("size {}: root {known} before, root {} now", checkpoint.size, checkpoint.root);
-    let (lane, first, second) = (state.lane.clone(), first.clone(), note.to_owned());
-    Err(PageRejection::Equivocation(Box::new(Equivocation { lane, first, second, detail })))
+    Err(equivocation(state, first, note, detail))
+}
+
+/// Two notes under one key: both are kept.
+fn equivocation(state: &LaneState, first: &str, second: &str, detail: String) -> PageRejection {
+    PageRejection::Misconduct(Box::new(Misconduct {
+        lane: state.lane.clone(),
+        reason: "equivocation",
+        detail,
+        sequence: None,
+        signed: first.into(),
+        against: second.into(),
+    }))
 }
 
 /// The leaves must lead from the receiver's own edge to the signed root, through the checkpoint seen before.
@@ -94,8 +105,7 @@ pub(super) fn close(page: &Page, state: &LaneState, checkpoint: &Checkpoint) -> 
     if let Some(root) = root_at_seen.filter(|root| *root != seen.root) {
         // The new checkpoint commits to these leaves, the one seen before to others: both are signed.
         let detail = format!("size {}: root {} before, the new one commits to {root}", seen.size, seen.root);
-        let (lane, first, second) = (state.lane.clone(), first.clone(), page.checkpoint.clone());
-        return Err(PageRejection::Equivocation(Box::new(Equivocation { lane, first, second, detail })));
+        return Err(equivocation(state, first, &page.checkpoint, detail));
     }
     if seen.size > edge.size() {
         let empty = Vec::new();

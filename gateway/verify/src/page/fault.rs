@@ -5,7 +5,7 @@ use hufu_schemas_core::checkpoint::CheckpointFault;
 use hufu_schemas_core::merkle::ProofFault;
 use hufu_schemas_core::{Height, LaneId, LedgerId, Timestamp};
 
-use crate::admission::Equivocation;
+use crate::admission::Misconduct;
 
 /// Why a leaf waits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,9 +99,9 @@ pub enum PageRejection {
         /// Why.
         fault: ProofFault,
     },
-    /// Two signed checkpoints that cannot both be true: the lane freezes.
-    #[error("two signed checkpoints contradict each other: {}", .0.detail)]
-    Equivocation(Box<Equivocation>),
+    /// The origin signed what cannot be true: the lane freezes.
+    #[error("{}: {}", .0.reason, .0.detail)]
+    Misconduct(Box<Misconduct>),
     /// A leaf that the log itself forbids.
     #[error("leaf {sequence}: expected {expected}, got {got}")]
     Leaf {
@@ -138,7 +138,7 @@ impl PageRejection {
             Self::CheckpointOrder { reason, .. } | Self::Leaf { reason, .. } => reason,
             Self::Join(_) => "join-does-not-close",
             Self::Inconsistent { .. } => "checkpoint-inconsistent",
-            Self::Equivocation(_) => "equivocation",
+            Self::Misconduct(misconduct) => misconduct.reason,
             Self::Evidence { fault, .. } => fault.reason(),
         }
     }
@@ -147,6 +147,7 @@ impl PageRejection {
     pub const fn sequence(&self) -> Option<u64> {
         match self {
             Self::Leaf { sequence, .. } | Self::Evidence { sequence, .. } => Some(*sequence),
+            Self::Misconduct(misconduct) => misconduct.sequence,
             _ => None,
         }
     }

@@ -11,11 +11,14 @@
 //! for [`BadEvidence::Hold`], so that an origin cannot block its own lane for ever.
 
 mod checkpoint;
+mod covered;
 mod fault;
 mod record;
+mod retract;
 mod walk;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use hufu_adapters_light_client::{DynLightClient, HeadFacts, TrustedBlock};
@@ -30,7 +33,9 @@ use crate::policy::TrustPolicy;
 use crate::reader::{Families, LaneReader, ReaderFault};
 
 use checkpoint::{admit_checkpoint, admit_note, close};
+pub use covered::DERIVED_BLOCKS_MOST;
 pub use fault::{PageRejection, Waiting};
+pub use retract::{StandingLeaf, StandingLeaves, taken_back_from};
 use walk::{Stop, Walk};
 
 /// How far two clocks may differ: a checkpoint may be so many seconds ahead of the receiver's clock, and a clock so many
@@ -48,6 +53,9 @@ pub struct LedgerSnapshot {
     pub client: Arc<dyn DynLightClient>,
     /// The head.
     pub head: HeadFacts,
+    /// The last height that no branch can undo any more; see
+    /// [`firm`](hufu_adapters_light_client::DynLightClient::firm).
+    pub firm: Option<Height>,
     /// Why the ledger is frozen, if it is.
     pub frozen: Option<String>,
     /// Trusted blocks by height; at least those of [`heights`] that exist.
@@ -70,6 +78,8 @@ pub struct PageContext<'a> {
     pub ledgers: &'a BTreeMap<LedgerId, LedgerSnapshot>,
     /// Readers of the definitions that the lane already holds.
     pub readers: &'a Readers,
+    /// Where the page takes leaves back: all leaves of the lane that stand from [`taken_back_from`] on.
+    pub standing: &'a StandingLeaves,
     /// The receiver's clock.
     pub now: Timestamp,
     /// The latest time this gateway has acted at: a clock below it was set back (decision 9).
@@ -98,24 +108,60 @@ pub struct PageVerdict {
     pub readers: Readers,
 }
 
-/// The ledgers and heights that a page speaks of: what the caller looks up before it verifies. Unverified.
-pub fn heights(page: &Page, state: &LaneState) -> BTreeMap<LedgerId, BTreeSet<Height>> {
-    let mut wanted: BTreeMap<LedgerId, BTreeSet<Height>> = BTreeMap::new();
+/// Blocks of ledgers: ranges of heights, both ends included.
+pub type Wanted = BTreeMap<LedgerId, Vec<RangeInclusive<Height>>>;
+
+/// The ledgers and blocks that a page speaks of: what the caller looks up before it verifies. At most
+/// [`DERIVED_BLOCKS_MOST`] blocks, and one a leaf. Unverified.
+pub fn heights(page: &Page, state: &LaneState) -> Wanted {
+    let mut wanted = Wanted::new();
     for known in &state.definitions {
         wanted.entry(known.definition.ledger.clone()).or_default();
     }
+    let mut own = state.definitions.last().map(|known| known.definition.ledger.clone());
+    let mut next = state.derivation.frontier().or(state.stretch_at(page.from));
+    let mut left = DERIVED_BLOCKS_MOST;
     for leaf in &page.opened {
         let Ok(statement) = Statement::parse(leaf.statement.as_bytes()) else { continue };
-        let (ledger, height) = match statement.leaf() {
-            Leaf::Definition(it) => (&it.ledger, None),
-            Leaf::Record(it) => (&it.origin.ledger, Some(it.origin.position.height)),
-            Leaf::Covered(it) => (&it.ledger, Some(it.to)),
-            Leaf::Skipped(it) => (&it.ledger, Some(it.position.height)),
-            Leaf::Retract(_) | Leaf::Key(_) => continue,
+        let (ledger, height, after) = match statement.leaf() {
+            Leaf::Definition(it) => {
+                wanted.entry(it.ledger.clone()).or_default();
+                own = Some(it.ledger.clone());
+                next = next.or(Some(it.from_height));
+                continue;
+            }
+            Leaf::Record(it) => (&it.origin.ledger, it.origin.position.height, it.origin.position.height),
+            Leaf::Skipped(it) => (&it.ledger, it.position.height, it.position.height),
+            Leaf::Covered(it) => (&it.ledger, it.to, it.to.next().unwrap_or(it.to)),
+            Leaf::Retract(it) => {
+                next = Some(it.from);
+                continue;
+            }
+            Leaf::Key(_) => continue,
         };
-        wanted.entry(ledger.clone()).or_default().extend(height);
+        let mut from = height;
+        if own.as_ref() == Some(ledger) {
+            let start = next.unwrap_or(height);
+            let blocks = height.get().saturating_sub(start.get());
+            if blocks < left {
+                left -= blocks;
+                from = start.min(height);
+            }
+            next = Some(after.max(start));
+        }
+        add(wanted.entry(ledger.clone()).or_default(), from, height);
     }
     wanted
+}
+
+/// Adds a range, joined to the last one where they touch: leaves rise.
+fn add(ranges: &mut Vec<RangeInclusive<Height>>, from: Height, to: Height) {
+    match ranges.last_mut() {
+        Some(last) if *last.start() <= from && from.get() <= last.end().get().saturating_add(1) => {
+            *last = *last.start()..=to.max(*last.end());
+        }
+        _ => ranges.push(from..=to),
+    }
 }
 
 /// Verifies a page that begins at the lane's next leaf.
@@ -126,18 +172,7 @@ pub fn verify(page: &Page, state: &LaneState, context: &PageContext<'_>) -> Resu
     let lane = &state.lane;
     let (policy, checkpoint) = admit_checkpoint(page, state, context)?;
     close(page, state, &checkpoint)?;
-    let mut walk = Walk {
-        context,
-        policy,
-        evidence: page.evidence(),
-        documents: &page.documents,
-        after: state.clone(),
-        readers: Readers::new(),
-        matches: BTreeMap::new(),
-        leaves: Vec::with_capacity(page.entries.len()),
-        kept_documents: Vec::new(),
-        kept_evidence: BTreeMap::new(),
-    };
+    let mut walk = Walk::new(context, policy, state, page.evidence(), Some(page));
     let waiting = walk.leaves(page)?;
     if state.seen.as_ref().is_none_or(|(seen, _)| (seen.size, seen.time) < (checkpoint.size, checkpoint.time)) {
         walk.after.seen = Some((checkpoint, page.checkpoint.clone()));
@@ -186,23 +221,14 @@ pub fn retry(
     if lane.frozen.is_some() || clock_is_behind(context) {
         return None;
     }
-    let mut walk = Walk {
-        context: &PageContext { bad_evidence: BadEvidence::Hold, ..*context },
-        policy,
-        evidence: evidence.into_iter().map(|block| (block.height, block)).collect(),
-        documents: &[],
-        after: lane.clone(),
-        readers: Readers::new(),
-        matches: BTreeMap::new(),
-        leaves: Vec::new(),
-        kept_documents: Vec::new(),
-        kept_evidence: BTreeMap::new(),
-    };
+    let context = PageContext { bad_evidence: BadEvidence::Hold, ..*context };
+    let evidence = evidence.into_iter().map(|block| (block.height, block)).collect();
+    let mut walk = Walk::new(&context, policy, lane, evidence, None);
     let Leaf::Record(record) = statement.leaf() else { return None };
     let outcome = match walk.record(index, record) {
         Ok(verified) => LeafOutcome::Record(Box::new(verified)),
         Err(Stop::Held(held)) => LeafOutcome::Held(held),
-        Err(Stop::Waits(_) | Stop::Refused(_)) => return None,
+        Err(Stop::Waits(_) | Stop::Refused(_) | Stop::Later) => return None,
     };
     let evidence = walk.kept_evidence.into_values().collect();
     Some(Release { lane: lane.lane.clone(), index, outcome, evidence, at: context.now })

@@ -1,6 +1,6 @@
 //! A record leaf: proven by this gateway's own light client, read anew, compared with what the origin said.
 
-use hufu_adapters_light_client::{Budget, Outcome, Proven, Rejection, TrustedBlock};
+use hufu_adapters_light_client::{Budget, Control, Outcome, Proven, Rejection, TrustedBlock};
 use hufu_schemas_core::Position;
 use hufu_schemas_core::page::PageBlock;
 use hufu_schemas_core::statement::{Definition, Leaf, RecordLeaf, Statement};
@@ -8,7 +8,8 @@ use hufu_schemas_core::statement::{Definition, Leaf, RecordLeaf, Statement};
 use super::walk::{Stop, Walk, hold, not_anchored};
 use super::{BadEvidence, PageRejection};
 use crate::admission::KeptEvidence;
-use crate::assurance::{Assurance, Completeness};
+use crate::assurance::Assurance;
+use crate::origin::{CODE_CHANGED, CODE_CHANGED_WORDS};
 use crate::reader::LaneReader;
 use crate::verified::{Basis, Verified};
 
@@ -32,8 +33,11 @@ impl Walk<'_> {
             let words = format!("the policy does not name definition {digest}: read it, then `hufu lane accept`");
             return hold("definition-not-accepted", words);
         }
+        if proven.control() == Control::Changed {
+            return hold(CODE_CHANGED, CODE_CHANGED_WORDS);
+        }
         let record = read_record(&reader, &proven, leaf)?;
-        let completeness = Completeness::Log;
+        let completeness = self.after.derivation.completeness_at(leaf.origin.position.height);
         let authority = self.policy.authorises(&record).and_then(|()| {
             self.policy.accepts(Assurance::of(&proven), proven.control(), proven.finality(), completeness)
         });
@@ -109,7 +113,8 @@ impl Walk<'_> {
         let bytes = carried.map(|carried| carried.evidence.as_slice());
         Ok(match snapshot.client.matching(block, reader.selector(), bytes, &mut Budget::for_evidence()) {
             Outcome::Accept(items) => {
-                self.keep(block, carried);
+                // What a quiet block's evidence shows is known now; nothing will ask for it again.
+                self.keep(block, carried.filter(|_| !items.is_empty()));
                 Ok(items)
             }
             Outcome::NotYet(shortfall) => {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use hufu_adapters_light_client::{Proven, Rejection, Shortfall, TrustedBlock};
 use hufu_schemas_core::lane::Entry;
+use hufu_schemas_core::merkle::Edge;
 use hufu_schemas_core::page::{Document, Page, PageBlock};
 use hufu_schemas_core::statement::{Covered, Definition, Leaf, Skipped, Statement, StatementFault};
 use hufu_schemas_core::{Digest, Height, LedgerId};
 
+use super::covered::{Found, Under};
+use super::retract::Undoing;
 use super::{MOST_DEFINITIONS, PageContext, PageRejection, Readers, Waiting};
 use crate::admission::{AdmittedLeaf, Held, KeptEvidence, LaneDefinition, LaneState, LeafOutcome};
 use crate::policy::LanePolicy;
@@ -19,6 +22,8 @@ pub(super) enum Stop {
     Held(Held),
     Waits(Waiting),
     Refused(PageRejection),
+    /// This page has cost enough: the leaf comes again with the next one.
+    Later,
 }
 
 impl From<PageRejection> for Stop {
@@ -37,18 +42,57 @@ pub(super) struct Walk<'a> {
     pub(super) policy: &'a LanePolicy,
     pub(super) evidence: BTreeMap<Height, &'a PageBlock>,
     pub(super) documents: &'a [Document],
+    /// The page and the edge that it continues; no page where a single leaf is tried again.
+    pub(super) page: Option<&'a Page>,
+    pub(super) before: Edge,
     pub(super) after: LaneState,
     pub(super) readers: Readers,
     /// Items that match, by definition and block: a block's evidence is judged once for all its leaves, so that evidence
     /// that does not close costs no more than evidence that does.
     pub(super) matches: BTreeMap<(Digest, Height), Result<Vec<Proven>, Rejection>>,
+    /// The definition in force, once a leaf asked for it.
+    pub(super) under: Option<Under>,
+    /// The block looked into last.
+    pub(super) found: Option<Found>,
+    /// Blocks derived for this page.
+    pub(super) derived: u64,
+    /// Leaves that are taken back.
+    pub(super) undoing: Undoing,
     pub(super) leaves: Vec<AdmittedLeaf>,
     pub(super) kept_documents: Vec<Document>,
     pub(super) kept_evidence: BTreeMap<Height, KeptEvidence>,
 }
 
-impl Walk<'_> {
-    /// Walks the page; ends before the first leaf that waits.
+impl<'a> Walk<'a> {
+    /// Before the first leaf. `evidence` may be a single block's.
+    pub(super) fn new(
+        context: &'a PageContext<'a>,
+        policy: &'a LanePolicy,
+        state: &LaneState,
+        evidence: BTreeMap<Height, &'a PageBlock>,
+        page: Option<&'a Page>,
+    ) -> Self {
+        Self {
+            context,
+            policy,
+            evidence,
+            documents: page.map_or(&[], |page| &page.documents),
+            page,
+            before: state.edge.clone(),
+            after: state.clone(),
+            readers: Readers::new(),
+            matches: BTreeMap::new(),
+            under: None,
+            found: None,
+            derived: 0,
+            undoing: Undoing::of(page, context.standing),
+            leaves: Vec::with_capacity(page.map_or(0, |page| page.entries.len())),
+            kept_documents: Vec::new(),
+            kept_evidence: BTreeMap::new(),
+        }
+    }
+
+    /// Walks the page; ends before the first leaf that waits, or that would cost more than a page may.
     pub(super) fn leaves(&mut self, page: &Page) -> Result<Option<Waiting>, PageRejection> {
         let mut opened = page.opened.iter().peekable();
         for (index, entry) in (page.from..).zip(&page.entries) {
@@ -67,6 +111,7 @@ impl Walk<'_> {
                     LeafOutcome::Held(held)
                 }
                 Err(Stop::Waits(waiting)) => return Ok(Some(waiting)),
+                Err(Stop::Later) => return Ok(None),
                 Err(Stop::Refused(rejection)) => return Err(rejection),
             };
             self.advance(index, &statement);
@@ -112,6 +157,7 @@ impl Walk<'_> {
         }
         match statement.leaf() {
             Leaf::Covered(it) => self.require_no_gap(index, it),
+            Leaf::Retract(it) => self.require_standing(index, it),
             _ => Ok(()),
         }
     }
@@ -131,8 +177,10 @@ impl Walk<'_> {
         Err(fault(index, "coverage-gap", words, covered.from))
     }
 
-    pub(super) fn sealed(&self, index: u64) -> Result<LeafOutcome, Stop> {
+    pub(super) fn sealed(&mut self, index: u64) -> Result<LeafOutcome, Stop> {
         if self.policy.sealed && index > 0 {
+            // It may name any match of the blocks that follow: from here on nothing can be found missing.
+            self.after.derivation.break_off("sealed-leaf");
             return Ok(LeafOutcome::Sealed);
         }
         let expected = "an opened leaf: the policy does not allow sealed ones on this lane";
@@ -140,12 +188,20 @@ impl Walk<'_> {
     }
 
     pub(super) fn statement(&mut self, index: u64, statement: &Statement) -> Result<LeafOutcome, Stop> {
+        if let Err(stop) = self.require_branch(index, statement) {
+            if let Stop::Held(held) = &stop {
+                self.after.derivation.break_off(held.reason);
+            }
+            return Err(stop);
+        }
+        self.derive(index, statement)?;
         match statement.leaf() {
             Leaf::Definition(definition) => self.define(index, definition),
             Leaf::Record(record) => Ok(LeafOutcome::Record(Box::new(self.record(index, record)?))),
             Leaf::Covered(covered) => self.covered(index, covered),
-            Leaf::Skipped(skipped) => self.skipped(index, skipped),
-            Leaf::Retract(_) | Leaf::Key(_) => {
+            Leaf::Skipped(skipped) => self.skipped(index, statement, skipped),
+            Leaf::Retract(retract) => self.retract(index, retract),
+            Leaf::Key(_) => {
                 hold("leaf-kind-absent", format!("this version does not act on {} leaves", statement.leaf().kind()))
             }
         }
@@ -157,8 +213,14 @@ impl Walk<'_> {
         if let Some(order) = statement.leaf().order() {
             self.after.last = Some(order);
         }
+        self.note_standing(sequence, statement);
         match statement.leaf() {
-            Leaf::Covered(covered) => self.after.covered = Some(covered.to),
+            Leaf::Covered(covered) => {
+                let last = self.after.last.map_or(covered.to, |(last, _)| last.height);
+                let from = self.after.stretch_at(sequence).unwrap_or(covered.from);
+                self.after.derivation.close(from, covered.to, last);
+                self.after.covered = Some(covered.to);
+            }
             Leaf::Definition(definition) => {
                 self.after.definitions.push(LaneDefinition { sequence, definition: definition.clone() });
             }
@@ -233,12 +295,18 @@ impl Walk<'_> {
         Ok(LeafOutcome::Covered(covered.clone()))
     }
 
-    pub(super) fn skipped(&self, index: u64, skipped: &Skipped) -> Result<LeafOutcome, Stop> {
+    pub(super) fn skipped(
+        &mut self,
+        index: u64,
+        statement: &Statement,
+        skipped: &Skipped,
+    ) -> Result<LeafOutcome, Stop> {
         self.require_own_ledger(index, &skipped.ledger)?;
         let block = self.trusted_block(&skipped.ledger, skipped.position.height)?;
         if block.hash() != skipped.block_hash {
             return hold("block-differs", format!("expected block {}, got {}", block.hash(), skipped.block_hash));
         }
+        self.require_unreadable(index, statement, skipped)?;
         Ok(LeafOutcome::Skipped(skipped.clone()))
     }
 }

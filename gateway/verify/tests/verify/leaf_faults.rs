@@ -4,7 +4,7 @@ use hufu_adapters_light_client::{Control, Finality};
 use hufu_adapters_testkit::sim::{SimLedger, SimLedgerConfig};
 use hufu_gateway_verify::page::BadEvidence;
 use hufu_gateway_verify::{Assurance, Completeness, Families, LeafOutcome};
-use hufu_schemas_core::statement::{Leaf, RecordLeaf, Retract, Skipped, VersionedName};
+use hufu_schemas_core::statement::{KeyChange, Leaf, RecordLeaf, Skipped, VersionedName};
 use hufu_schemas_core::{BlockHash, Digest, LedgerId, Position, Record, RecordId};
 use serde_json::{Value, json};
 
@@ -163,9 +163,10 @@ fn record_that_fails_its_schema() {
     let mut department = Department::defined();
     department.mine(&[right("R-1", "confirm")]);
     department.mine(&[right_with("R-3", "unit", "nowhere")]);
+    department.state(1, 0, |_| {});
     department.state(2, 0, |_| {});
     let verdict = department.receiver().verify(&department.log.whole()).unwrap();
-    assert_eq!(outcomes(&verdict), ["definition", "held: record-not-conformant"]);
+    assert_eq!(outcomes(&verdict), ["definition", "R-1", "held: record-not-conformant"]);
 }
 
 #[test]
@@ -266,12 +267,20 @@ fn leaves_that_speak_of_another_ledger() {
 #[test]
 fn event_that_is_not_in_the_block() {
     let held = "held: event-not-in-block";
+    let lie = |change: fn(&mut RecordLeaf)| {
+        let mut department = Department::defined();
+        department.mine(&[right("R-1", "confirm")]);
+        department.state(1, 0, |_| {});
+        department.state(1, 0, change);
+        outcomes(&department.receiver().verify(&department.log.whole()).unwrap()).pop().unwrap()
+    };
     assert_eq!(lie(|leaf| leaf.origin.position.transaction = 9), held);
     assert_eq!(lie(|leaf| leaf.origin.position.event = 1), held);
     assert_eq!(lie(|leaf| leaf.origin.item = 1), held, "the item decodes to one event only");
     // A block in which the contract did not speak needs no evidence to say so.
     let mut department = Department::defined();
     department.mine(&[right("R-1", "confirm")]);
+    department.state(1, 0, |_| {});
     department.ledger.mine(&[("another", "RightChanged", right("R-1", "confirm"))]);
     let hash = department.ledger.hash(height(2)).unwrap();
     department.state(1, 0, |leaf| {
@@ -279,7 +288,7 @@ fn event_that_is_not_in_the_block() {
         leaf.origin.block_hash = hash;
     });
     let verdict = department.receiver().verify(&department.log.whole()).unwrap();
-    assert_eq!(outcomes(&verdict), ["definition", held]);
+    assert_eq!(outcomes(&verdict), ["definition", "R-1", held]);
 }
 
 #[test]
@@ -307,8 +316,7 @@ fn block_that_differs() {
 #[test]
 fn a_kind_of_leaf_that_this_version_does_not_act_on() {
     let mut department = Department::publishing();
-    let record = RecordId::from_digest(Digest::of(b"record"));
-    department.log.push(Leaf::Retract(Retract { sequence: 1, record, reason: "reorg".into() }));
+    department.log.push(Leaf::Key(KeyChange { key: "another".into() }));
     let verdict = department.receiver().verify(&department.log.whole()).unwrap();
     assert_eq!(outcomes(&verdict).pop().unwrap(), "held: leaf-kind-absent");
 }
@@ -412,7 +420,9 @@ fn key_of_another_type() {
 fn assurance_finality_and_completeness_below_policy() {
     assert_eq!(with_policy("finality = [\"probabilistic\"]", |_| {})[1], "held: finality-not-accepted");
     assert_eq!(with_policy("finality = [\"probabilistic\", \"bft-final\"]", |_| {})[1], "R-1");
-    assert_eq!(with_policy("completeness = \"ledger\"", |_| {})[1], "held: completeness-below-policy");
+    assert_eq!(with_policy("completeness = \"ledger\"", |_| {})[1], "R-1", "every block was derived");
+    let underived = with_policy("completeness = \"ledger\"", |it| it.forgets = vec![1]);
+    assert_eq!(underived[4], "held: completeness-below-policy");
     let receiver = Department::publishing().receiver();
     let policy = receiver.rules.policy();
     let lane = policy.lane(&receiver.rules.lane).unwrap();
@@ -460,7 +470,7 @@ fn evidence_altered_in_transit() {
 fn evidence_missing() {
     let department = Department::publishing();
     let mut page = department.log.whole();
-    page.blocks.remove(1);
+    page.blocks.remove(2);
     let rejection = department.receiver().verify(&page).unwrap_err();
     assert_eq!((rejection.reason(), rejection.sequence()), ("evidence-missing", Some(4)));
 }

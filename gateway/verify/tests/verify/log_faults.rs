@@ -27,7 +27,7 @@ fn good_page_admits_proven_records() {
     assert_eq!(admission.after().covered, Some(height(3)));
     assert_eq!(admission.documents(), department.log.documents);
     let kept: Vec<_> = admission.evidence().iter().map(|kept| kept.height.get()).collect();
-    assert_eq!(kept, [1, 3], "the evidence of blocks that proved a record");
+    assert_eq!(kept, [1, 2, 3], "the evidence of blocks that hold an item of the lane");
     assert_eq!(receiver.refuses(&page), "leaf-gap", "the same page again brings nothing");
 }
 
@@ -164,9 +164,9 @@ fn forked(shared: u64) -> (Department, Department) {
     (honest, other)
 }
 
-fn equivocation(rejection: PageRejection) -> hufu_gateway_verify::admission::Equivocation {
+fn equivocation(rejection: PageRejection) -> hufu_gateway_verify::admission::Misconduct {
     match rejection {
-        PageRejection::Equivocation(proof) => *proof,
+        PageRejection::Misconduct(proof) if proof.reason == "equivocation" => *proof,
         other => panic!("expected an equivocation, got {other}"),
     }
 }
@@ -178,12 +178,16 @@ fn two_checkpoints_of_one_size() {
     receiver.take(&honest.log.page(0..2));
     let second = other.log.page(2..6);
     let proof = equivocation(receiver.verify(&second).unwrap_err());
-    assert_eq!((proof.first, proof.second), (honest.log.note(6), second.checkpoint), "both notes are kept");
+    assert_eq!(
+        (proof.signed, proof.against),
+        (honest.log.note(6).into(), second.checkpoint.into()),
+        "both notes are kept"
+    );
     assert_eq!(proof.lane, land_lane());
     // Also when the receiver holds every leaf of one of the two.
     receiver.take(&honest.log.page(2..6));
     let proof = equivocation(receiver.verify(&other.log.page(2..6)).unwrap_err());
-    assert_eq!(proof.second, other.log.note(6));
+    assert_eq!(proof.against, other.log.note(6));
 }
 
 #[test]
@@ -195,13 +199,13 @@ fn checkpoint_that_rewrites_leaves_seen_before() {
     receiver.take(&honest.log.page(0..2));
     let rewriting = other.log.page_of(2..7, 7, None);
     let proof = equivocation(receiver.verify(&rewriting).unwrap_err());
-    assert_eq!((proof.first, proof.second), (honest.log.note(6), rewriting.checkpoint));
+    assert_eq!((proof.signed, proof.against), (honest.log.note(6).into(), rewriting.checkpoint.into()));
     // A smaller checkpoint of just the leaves that were taken in.
     let mut receiver = honest.receiver();
     receiver.take(&honest.log.page(0..4));
     let smaller = other.log.page_of(0..4, 4, None);
     let proof = equivocation(receiver.verify(&smaller).unwrap_err());
-    assert_eq!((proof.first, proof.second), (honest.log.note(6), smaller.checkpoint));
+    assert_eq!((proof.signed, proof.against), (honest.log.note(6).into(), smaller.checkpoint.into()));
 }
 
 #[test]
@@ -289,16 +293,17 @@ fn positions_that_go_back() {
     let department = Department::defined();
     department.mine(&[right("R-1", "confirm"), right("R-2", "confirm")]);
     department.mine(&[right("R-3", "confirm")]);
-    for ((first, first_tx), (then, then_tx)) in [((1, 1), (1, 0)), ((2, 0), (1, 1))] {
+    for told in [[(1, 0), (1, 1), (1, 0)].as_slice(), &[(1, 0), (1, 1), (2, 0), (1, 1)]] {
         let mut lane = Department { log: department.log.clone(), ..Department::defined() };
         lane.ledger = department.ledger.clone();
-        lane.state(first, first_tx, |_| {});
-        lane.state(then, then_tx, |_| {});
+        for (block, transaction) in told {
+            lane.state(*block, *transaction, |_| {});
+        }
         assert_eq!(lane.receiver().refuses(&lane.log.whole()), "position-goes-back");
         // Also when the two come on two pages.
-        let mut receiver = lane.receiver();
-        receiver.take(&lane.log.page(0..2));
-        assert_eq!(receiver.refuses(&lane.log.page(2..3)), "position-goes-back");
+        let (mut receiver, last) = (lane.receiver(), lane.log.len() - 1);
+        receiver.take(&lane.log.page(0..last));
+        assert_eq!(receiver.refuses(&lane.log.page(last..last + 1)), "position-goes-back");
     }
 }
 
@@ -317,9 +322,9 @@ fn block_already_covered() {
     let mut department = Department::defined();
     department.mine(&[right("R-1", "confirm")]);
     department.mine(&[]);
-    let covered = department.covered(1..3);
-    department.log.push(Leaf::Covered(covered));
     department.state(1, 0, |_| {});
+    department.cover(1..3, 1);
+    department.state(1, 0, |leaf| leaf.origin.position.event = 1);
     assert_eq!(department.receiver().refuses(&department.log.whole()), "block-already-covered");
 }
 

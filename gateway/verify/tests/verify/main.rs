@@ -5,7 +5,8 @@
 //! - `shortfalls`: headers, heads and clocks that make a page wait;
 //! - `evidence`: evidence files;
 //! - `decisions`: the decisions of the design that this crate carries out, by number;
-//! - `properties`: damaged bytes.
+//! - `properties`: damaged bytes;
+//! - `withheld`: what an origin leaves out of its lane.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -16,3 +17,4 @@ mod log_faults;
 mod properties;
 mod shortfalls;
 mod support;
+mod withheld;

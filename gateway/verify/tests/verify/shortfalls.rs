@@ -73,8 +73,12 @@ fn a_clock_set_back() {
 fn the_caller_is_told_which_heights_to_look_up() {
     let department = Department::publishing();
     let wanted = page::heights(&department.log.whole(), &department.receiver().state);
-    let heights: Vec<_> = wanted[&department.ledger_id()].iter().map(|height| height.get()).collect();
-    assert_eq!((wanted.len(), heights), (1, vec![1, 2, 3]));
+    assert_eq!((wanted.len(), &wanted[&department.ledger_id()]), (1, &vec![height(1)..=height(3)]));
+    // From where derivation stands, which is before the first leaf of the page.
+    let mut receiver = department.receiver();
+    receiver.take(&department.log.page(0..3));
+    let wanted = page::heights(&department.log.page(4..6), &receiver.state);
+    assert_eq!(wanted[&department.ledger_id()], [height(1)..=height(3)]);
     // Of a lane that is known already, the ledger alone.
     let mut department = Department::defined();
     let mut receiver = department.receiver();

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use hufu_adapters_light_client::{Budget, DynLightClient, Family, HeadFacts, Proven, Step, TrustedBlock};
 use hufu_adapters_testkit::sim::{SimFamily, SimLedger, SimLedgerConfig};
 use hufu_gateway_verify::admission::{KeptEvidence, Release};
-use hufu_gateway_verify::page::{self, BadEvidence, LedgerSnapshot, Readers};
+use hufu_gateway_verify::page::{self, BadEvidence, LedgerSnapshot, Readers, Wanted};
 use hufu_gateway_verify::{
     Admission, Families, LaneReader, LaneState, LeafOutcome, OriginBatch, PageContext, PageRejection, PageVerdict,
     TrustPolicy,
@@ -19,7 +19,7 @@ use hufu_schemas_core::lane::{Entry, TagKey};
 use hufu_schemas_core::merkle::{Edge, NodeId, consistency_proof, inclusion_proof};
 use hufu_schemas_core::page::{Document, OpenedLeaf, Page, PageBlock, SeenProof};
 use hufu_schemas_core::signature::NoteSigner;
-use hufu_schemas_core::statement::{Covered, Definition, Leaf, RecordLeaf, RecordOrigin, Statement};
+use hufu_schemas_core::statement::{Covered, Definition, Leaf, RecordLeaf, RecordOrigin, Skipped, Statement};
 use hufu_schemas_core::{Digest, Height, LaneId, LedgerId, Position, Record, Timestamp};
 use hufu_schemas_mapping::Mapping;
 use hufu_schemas_registry::{Registry, content_id};
@@ -210,12 +210,25 @@ impl Log {
             .collect();
         let read = |leaf: &OpenedLeaf| Statement::parse(leaf.statement.as_bytes()).ok();
         let leaves_read: Vec<Statement> = opened.iter().filter_map(read).collect();
-        let mut blocks = BTreeMap::new();
-        for statement in &leaves_read {
-            let Leaf::Record(record) = statement.leaf() else { continue };
-            let height = record.origin.position.height;
-            blocks.extend(self.blocks.get(&height).map(|block| (height, block.clone())));
-        }
+        // What is kept of every block that a receiver has to look into for these leaves.
+        let reached = |index: u64| match self.statement(index).leaf() {
+            Leaf::Covered(covered) => covered.to.next(),
+            leaf => leaf.position().map(|position| position.height),
+        };
+        let first = (0..leaves.start)
+            .rev()
+            .filter(|index| self.statements[usize::try_from(*index).unwrap()].is_some())
+            .find_map(reached);
+        let last = leaves_read.iter().filter_map(|statement| match statement.leaf() {
+            Leaf::Covered(covered) => Some(covered.to),
+            leaf => leaf.position().map(|position| position.height),
+        });
+        let blocks: Vec<PageBlock> = match last.max() {
+            Some(last) => {
+                self.blocks.values().filter(|it| Some(it.height) >= first && it.height <= last).cloned().collect()
+            }
+            None => Vec::new(),
+        };
         let defines = leaves_read.iter().any(|statement| matches!(statement.leaf(), Leaf::Definition(_)));
         let entries = (0..).zip(&self.entries).filter(|(index, _)| within(index)).map(|(_, entry)| *entry).collect();
         Page {
@@ -224,7 +237,7 @@ impl Log {
             from: leaves.start,
             entries,
             opened,
-            blocks: blocks.into_values().collect(),
+            blocks,
             documents: if defines { self.documents.clone() } else { Vec::new() },
             checkpoint: self.note(size),
             join: self.join(leaves.end, size),
@@ -425,6 +438,28 @@ impl Department {
         Covered { ledger: self.ledger_id(), from, to, to_hash: self.ledger.hash(to).unwrap(), matches: 0 }
     }
 
+    /// Says that the blocks were covered and held so many matches, true or not, with their true evidence.
+    pub(crate) fn cover(&mut self, blocks: Range<u64>, matches: u64) {
+        blocks.clone().for_each(|at| self.keep(at));
+        let covered = Covered { matches, ..self.covered(blocks) };
+        self.log.push(Leaf::Covered(covered));
+    }
+
+    /// What an honest `skipped` leaf says of a transaction, whether it reads well or not.
+    pub(crate) fn skipped(&self, at: u64, transaction: u32, reason: &str) -> Skipped {
+        let position = Position { height: height(at), transaction, event: 0 };
+        let proven = self.proven(at).into_iter().find(|item| item.position() == position).unwrap();
+        Skipped {
+            ledger: self.ledger_id(),
+            position,
+            block_hash: proven.block_hash(),
+            item: 0,
+            native: proven.native_digest(),
+            reason: reason.to_owned(),
+            detail: String::new(),
+        }
+    }
+
     /// A gateway that trusts this department as its operator should.
     pub(crate) fn receiver(&self) -> Receiver {
         Receiver {
@@ -547,12 +582,24 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
+    /// Judged with those trusted blocks alone that the caller is told to look up.
+    fn with_blocks<T>(&self, wanted: &Wanted, act: impl FnOnce(&PageContext<'_>) -> T) -> T {
+        let ledger = self.ledger.ledger_id();
+        let ranges = wanted.get(&ledger).cloned().unwrap_or_default();
+        self.with_context_of(|height| ranges.iter().any(|range| range.contains(&height)), act)
+    }
+
     fn with_context<T>(&self, act: impl FnOnce(&PageContext<'_>) -> T) -> T {
+        self.with_context_of(|_| true, act)
+    }
+
+    fn with_context_of<T>(&self, has: impl Fn(Height) -> bool, act: impl FnOnce(&PageContext<'_>) -> T) -> T {
         let mut ledgers = BTreeMap::new();
         if let Some(until) = self.follows {
             let (client, head, mut blocks) = follow(&self.ledger, until);
-            blocks.retain(|height, _| !self.forgets.contains(&height.get()));
-            let snapshot = LedgerSnapshot { client, head, frozen: self.frozen.clone(), blocks };
+            blocks.retain(|height, _| has(*height) && !self.forgets.contains(&height.get()));
+            let firm = head.last.map(|(height, _)| height);
+            let snapshot = LedgerSnapshot { client, head, firm, frozen: self.frozen.clone(), blocks };
             ledgers.insert(self.ledger.ledger_id(), snapshot);
         }
         let policy = self.rules.policy();
@@ -562,6 +609,7 @@ impl Receiver {
             registry: &REGISTRY,
             ledgers: &ledgers,
             readers: &self.readers,
+            standing: &page::StandingLeaves::new(),
             now: self.now,
             high_water: self.high_water,
             bad_evidence: self.bad_evidence,
@@ -569,7 +617,7 @@ impl Receiver {
     }
 
     pub(crate) fn verify(&self, page: &Page) -> Result<PageVerdict, PageRejection> {
-        self.with_context(|context| page::verify(page, &self.state, context))
+        self.with_blocks(&page::heights(page, &self.state), |context| page::verify(page, &self.state, context))
     }
 
     pub(crate) fn observes(&self, note: &str) -> Result<Option<Admission>, PageRejection> {
@@ -610,6 +658,7 @@ pub(crate) fn outcome(outcome: &LeafOutcome) -> String {
         LeafOutcome::Definition(_) => "definition".to_owned(),
         LeafOutcome::Covered(_) => "covered".to_owned(),
         LeafOutcome::Skipped(skipped) => format!("skipped: {}", skipped.reason),
+        LeafOutcome::Retracted(retract) => format!("retracted: {}", retract.sequence),
     }
 }
 

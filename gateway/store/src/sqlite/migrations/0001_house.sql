@@ -23,6 +23,17 @@ CREATE TABLE trusted_block (
     UNIQUE (ledger, height)
 ) STRICT;
 
+-- Trusted blocks that a reorganisation undid, for auditors. `act` is the row of the operator log that says when and why.
+CREATE TABLE undone_block (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    ledger INTEGER NOT NULL REFERENCES ledger (id),
+    height INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    act INTEGER NOT NULL
+) STRICT;
+CREATE INDEX undone_block_by_height ON undone_block (ledger, height);
+
 CREATE TABLE step (
     id INTEGER PRIMARY KEY,
     ledger INTEGER NOT NULL REFERENCES ledger (id),
@@ -82,11 +93,26 @@ CREATE TABLE record (
     policy BLOB NOT NULL,
     observed_at INTEGER NOT NULL,
     admitted_at INTEGER NOT NULL,
-    UNIQUE (ledger, height, tx, event, item)
+    -- The offset of its retraction, where a reorganisation undid its block.
+    retraction INTEGER
 ) STRICT;
+-- One event is one record, whatever number of lanes bring it. What was taken back stands in nobody's way: another branch
+-- may hold another event there, and the ledger may come back to the same one.
+CREATE UNIQUE INDEX record_by_event ON record (ledger, height, tx, event, item, block_hash) WHERE retraction IS NULL;
 CREATE INDEX record_by_id ON record (id_hash);
 CREATE INDEX record_by_key ON record (key_hash, ledger, height, tx, event, item);
 CREATE INDEX record_by_type ON record (record_type, id);
+
+-- Records that were taken back. `id` is an offset out of the same count as those of records, so that subscribers are told
+-- in order.
+CREATE TABLE retraction (
+    id INTEGER PRIMARY KEY,
+    record INTEGER NOT NULL UNIQUE REFERENCES record (id),
+    lane INTEGER NOT NULL REFERENCES lane (id),
+    sequence INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
 
 -- The heavy part of a record.
 CREATE TABLE record_content (
