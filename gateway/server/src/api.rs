@@ -285,6 +285,7 @@ impl Backend for Gateway {
                 "validators": facts.as_ref().map(|facts| &facts.validators),
                 "frozen": frozen,
                 "source": self.sources.get(client.ledger()).map(|source| source.describe()),
+                "progress": self.sources.get(client.ledger()).and_then(|source| source.progress()),
             }));
         }
         Ok(json!({"ledgers": shown}))

@@ -164,22 +164,26 @@ pub(crate) async fn follow(
     info!(%ledger, "following");
     let mut pause = Pause::new(poll);
     while !stop.is_cancelled() {
-        let progressed = match follow_once(&gateway, &ledger, source.as_ref()).await {
-            Ok(progressed) => progressed,
+        let round = follow_once(&gateway, &ledger, source.as_ref()).await;
+        gateway.metrics.source_nodes_are(&ledger, &source.describe());
+        gateway.metrics.source_pace(&ledger, source.progress());
+        let failed = match round {
+            Ok(true) => {
+                pause.reset();
+                continue;
+            }
+            Ok(false) => false,
             Err(words) => {
                 warn!(%ledger, "{words}");
                 pause.longer();
-                false
+                true
             }
         };
-        gateway.metrics.source_nodes_are(&ledger, &source.describe());
-        if progressed {
-            pause.reset();
-            continue;
-        }
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause.now()) => {}
+            // After a fault the pause is waited out: a hint must not turn it into haste.
+            () = source.hint(), if !failed => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What happens, as metrics: one function an event, so that a name or label is written once.
 
 use hufu_adapters_light_client::{HeadFacts, TrustedBlock};
-use hufu_adapters_source::SourceDescription;
+use hufu_adapters_source::{Progress, SourceDescription};
 use hufu_gateway_store::{Admitted, HeldCount, Role, Stats};
 use hufu_gateway_verify::Assurance;
 use hufu_gateway_verify::admission::LaneState;
@@ -56,6 +56,12 @@ impl Metrics {
             let nodes = i64::try_from(nodes).unwrap_or(i64::MAX);
             self.source_nodes.with_label_values(&[ledger.as_str(), state]).set(nodes);
         }
+    }
+
+    /// Zero near the tip, where there is nothing to catch up with.
+    pub(crate) fn source_pace(&self, ledger: &LedgerId, progress: Option<Progress>) {
+        let pace = progress.map_or(0, |progress| signed(progress.blocks_per_second));
+        self.source_pace.with_label_values(&[ledger.as_str()]).set(pace);
     }
 
     pub(crate) fn admitted(&self, lane: &LaneId, role: Role, admitted: &Admitted) {

@@ -26,6 +26,8 @@ pub struct Metrics {
     pub ledger_frozen: IntGaugeVec,
     /// `{ledger}`.
     pub reorganisations: IntCounterVec,
+    /// `{ledger}`: blocks a second that a back-fill takes; 0 near the tip.
+    pub source_pace: IntGaugeVec,
     /// `{ledger, state}`: nodes by state (`healthy`, or why benched).
     pub source_nodes: IntGaugeVec,
     /// `{ledger, reason}`: failed reads.
@@ -89,6 +91,11 @@ impl Metrics {
             ledger_tip_height: make.gauges(
                 "hufu_ledger_tip_height",
                 "Best height that a healthy node claims, unverified.",
+                &["ledger"],
+            )?,
+            source_pace: make.gauges(
+                "hufu_source_blocks_per_second",
+                "Blocks a second that a source far behind its nodes takes; 0 near the tip.",
                 &["ledger"],
             )?,
             ledger_trusted_until_timestamp: make.gauges(
