@@ -13,9 +13,8 @@ use serde::{Deserialize, Serialize};
 pub const MAX_CHAIN_ID: usize = 50;
 /// Bytes of the longest app hash. The SDK's are 32; applications of their own have 8 and more.
 pub const MAX_APP_HASH: usize = 128;
-/// Block protocols whose headers hash this way: 10 (0.34 before 0.34.0-rc), 11 (all releases since). Recordings made for
-/// tests carry 0, and the hash covers the number, so that it cannot change by itself.
-const BLOCK_PROTOCOLS: [u64; 3] = [0, 10, 11];
+/// The block protocol of all releases from 0.34 on. Headers of 0.33 and before (10 and less) hash in another encoding.
+const BLOCK_PROTOCOL: u64 = 11;
 
 /// Names a block: the header's hash, and the parts in which the block was gossiped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -140,8 +139,12 @@ impl Header {
         if self.chain_id != chain_id {
             return Err(Fault::new(Reason::ChainId, chain_id, self.chain_id.chars().take(80).collect::<String>()));
         }
-        if !BLOCK_PROTOCOLS.contains(&self.version.block) {
-            return Err(Fault::new(Reason::BlockVersion, "block protocol 11", self.version.block));
+        if self.version.block != BLOCK_PROTOCOL {
+            return Err(Fault::new(
+                Reason::BlockVersion,
+                format!("block protocol {BLOCK_PROTOCOL}"),
+                self.version.block,
+            ));
         }
         if self.height == 0 || i64::try_from(self.height).is_err() {
             return Err(Fault::new(Reason::Height, "a height from 1 to 2^63 - 1", self.height));
