@@ -139,12 +139,33 @@ fn in_words(answer: &Value) -> String {
         let (name, role, size) = (member("/lane"), member("/role"), member("/size"));
         let (checkpoint, time) = (member("/checkpoint"), member("/checkpointTime"));
         let _ = writeln!(words, "{name}  {role}  {size} leaves  checkpoint {checkpoint} at {time}");
+        if let Some(derived) = lane.get("derived").filter(|derived| !derived.is_null()) {
+            let _ = writeln!(words, "  completeness {}", complete(derived));
+        }
         for definition in list(lane, "definitions") {
             let _ = writeln!(words, "  definition {}  {}", shown(definition, ""), standing(lane, definition));
         }
         if lane.get("frozen").is_some_and(|frozen| !frozen.is_null()) {
             let _ = writeln!(words, "  FROZEN: {}", member("/frozen"));
         }
+    }
+    words
+}
+
+/// Which blocks this gateway has looked into by itself, and which it could not.
+fn complete(derived: &Value) -> String {
+    let is_null = |key: &str| derived.pointer(key).is_none_or(Value::is_null);
+    let member = |key: &str| shown(derived, key);
+    let mut words = match is_null("/from") {
+        true => "log: no block derived yet".to_owned(),
+        false => format!("ledger: blocks {} to {}", member("/from"), member("/to")),
+    };
+    if !is_null("/broken") {
+        let _ = write!(words, "; log since then: {}", member("/broken"));
+    }
+    if !is_null("/gap") {
+        let _ =
+            write!(words, "; log: blocks {} to {} ({})", member("/gap/from"), member("/gap/to"), member("/gap/reason"));
     }
     words
 }
@@ -231,5 +252,19 @@ mod tests {
         assert!(words.contains(&format!("{unknown}  our own")), "{words}");
         assert_eq!(words.matches("FROZEN: two checkpoints").count(), 1, "{words}");
         assert_eq!(in_words(&json!({"lanes": []})), "no lanes");
+    }
+
+    #[test]
+    fn a_lane_says_which_blocks_were_derived_and_which_were_not() {
+        let derived =
+            |derived: Value| in_words(&json!({"lanes": [{"lane": "l", "role": "inbox", "derived": derived}]}));
+        let words = derived(json!({"from": 1, "to": 300, "broken": null, "gap": null}));
+        assert!(words.contains("completeness ledger: blocks 1 to 300\n"), "{words}");
+        let gap = json!({"from": 5, "to": 9, "reason": "sealed-leaf"});
+        let words = derived(json!({"from": 10, "to": 12, "broken": "evidence-missing", "gap": gap}));
+        let expected = "ledger: blocks 10 to 12; log since then: evidence-missing; log: blocks 5 to 9 (sealed-leaf)";
+        assert!(words.contains(expected), "{words}");
+        assert!(derived(json!({"from": null, "to": null})).contains("log: no block derived yet"));
+        assert!(!derived(Value::Null).contains("completeness"));
     }
 }
