@@ -113,6 +113,7 @@ async fn a_slot_that_changed_is_a_record() {
     assert_eq!(told(&believed), expected);
     for record in &believed {
         assert_eq!((&record["assurance"], &record["control"]), (&json!("proven"), &json!("issuer-controlled")));
+        assert_eq!(record["completeness"], json!("ledger"), "no change of a covered block can be left out");
         let place = record["record"]["provenance"]["txIndex"].as_u64().unwrap();
         assert!(place >= 65_536, "after every transaction of its block: {place}");
     }

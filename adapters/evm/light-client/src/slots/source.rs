@@ -177,7 +177,7 @@ mod tests {
         let read = read(&source()).unwrap();
         let mut base = [0; 32];
         base[31] = 3;
-        let expected = keccak256(&[&"甲".as_bytes()[..], &base].concat());
+        let expected = keccak256(&["甲".as_bytes(), &base].concat());
         assert_eq!(read.keys[&expected], "甲");
         assert_eq!((read.selector.slots().len(), read.selector.part().bytes()), (2, 1));
         let mut variable = source();
