@@ -21,13 +21,13 @@ pub const CODE_UNREADABLE: u32 = 2;
 /// The state: values by key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
-    notices: BTreeMap<String, Vec<u8>>,
+    notices: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Default for State {
     /// One key from the start: nothing can be shown to be absent from an empty tree.
     fn default() -> Self {
-        Self { notices: BTreeMap::from([("about".to_owned(), STORE.as_bytes().to_vec())]) }
+        Self { notices: BTreeMap::from([(b"about".to_vec(), STORE.as_bytes().to_vec())]) }
     }
 }
 
@@ -42,8 +42,8 @@ pub struct ProofOp {
 
 impl State {
     /// The value at a key.
-    pub fn get(&self, key: &str) -> Option<&[u8]> {
-        self.notices.get(key).map(Vec::as_slice)
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<&[u8]> {
+        self.notices.get(key.as_ref()).map(Vec::as_slice)
     }
 
     /// `app_hash` of the header above.
@@ -52,10 +52,11 @@ impl State {
     }
 
     /// The key in its store or its absence there, then the store under `app_hash`.
-    pub fn prove(&self, key: &str) -> [ProofOp; 2] {
+    pub fn prove(&self, key: impl AsRef<[u8]>) -> [ProofOp; 2] {
+        let key = key.as_ref();
         [
-            ProofOp { key: key.as_bytes().to_vec(), data: self.store().prove(key) },
-            ProofOp { key: STORE.as_bytes().to_vec(), data: self.stores().prove(STORE) },
+            ProofOp { key: key.to_vec(), data: self.store().prove(key) },
+            ProofOp { key: STORE.as_bytes().to_vec(), data: self.stores().prove(STORE.as_bytes()) },
         ]
     }
 
@@ -64,7 +65,7 @@ impl State {
     }
 
     fn stores(&self) -> Tree {
-        Tree::new([(STORE.to_owned(), self.store().root().to_vec())])
+        Tree::new([(STORE.as_bytes().to_vec(), self.store().root().to_vec())])
     }
 
     /// Runs one transaction.
@@ -81,10 +82,10 @@ impl State {
                     kind: "notice".to_owned(),
                     attributes: vec![attribute("key", &key), attribute("value", &value)],
                 }];
-                self.notices.insert(key, value.into_bytes());
+                self.notices.insert(key.into_bytes(), value.into_bytes());
             }
             Command::Delete { key } => {
-                self.notices.remove(&key);
+                self.notices.remove(key.as_bytes());
             }
             Command::Fail { code } => result.code = code,
             Command::Validator(update) => return (result, Some(update)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::{State, TxResult};
+use crate::app::TxResult;
 use crate::commit::Commit;
 use crate::header::{BlockId, Header};
 use crate::merkle::{self, Hash, sha256};
@@ -36,8 +36,8 @@ pub struct Block {
     pub results: Vec<TxResult>,
     /// The changes of powers it asked for.
     pub updates: Vec<Update>,
-    /// The state after it.
-    pub state: Arc<State>,
+    /// Hash of the state after it, which the next header carries.
+    pub app_hash: Hash,
 }
 
 /// `data_hash`: leaves are the hashes of transactions (`types/tx.go`).

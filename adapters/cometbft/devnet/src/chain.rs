@@ -45,6 +45,9 @@ pub struct Chain {
     next: Arc<ValidatorSet>,
     after_next: Arc<ValidatorSet>,
     state: Arc<State>,
+    /// States after the last heights, no more than `kept`.
+    states: BTreeMap<u64, Arc<State>>,
+    kept: usize,
     pending: Vec<Vec<u8>>,
     places: BTreeMap<Hash, (u64, usize)>,
     stopped: BTreeSet<Address>,
@@ -52,11 +55,11 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A ledger with its first block.
+    /// A ledger with its first block, which keeps the states of so many heights.
     ///
     /// # Errors
     /// [`DevnetError::Halted`] if the validators make no set.
-    pub fn new(genesis: Genesis, keys: Vec<Key>) -> Result<Self, DevnetError> {
+    pub fn new(genesis: Genesis, keys: Vec<Key>, kept: usize) -> Result<Self, DevnetError> {
         let first = ValidatorSet::genesis(&genesis.validators).map_err(DevnetError::Halted)?;
         let mut chain = Self {
             after_next: Arc::new(first.advanced()),
@@ -65,6 +68,8 @@ impl Chain {
             keys: Arc::new(keys.into_iter().map(|key| (key.address(), key)).collect()),
             blocks: Vec::new(),
             state: Arc::default(),
+            states: BTreeMap::new(),
+            kept,
             pending: Vec::new(),
             places: BTreeMap::new(),
             stopped: BTreeSet::new(),
@@ -95,6 +100,16 @@ impl Chain {
             Some(block) => Some(&block.validators),
             None => (height == self.height() + 1).then_some(&*self.next),
         }
+    }
+
+    /// The state after a height, where it is still kept.
+    pub fn state_at(&self, height: u64) -> Option<&State> {
+        self.states.get(&height).map(|state| &**state)
+    }
+
+    /// The lowest height whose state is kept.
+    pub fn oldest_state(&self) -> u64 {
+        self.states.keys().next().copied().unwrap_or(0)
     }
 
     /// Where a transaction is, by its hash.
@@ -156,8 +171,7 @@ impl Chain {
         }
         let validators = std::mem::replace(&mut self.next, std::mem::replace(&mut self.after_next, Arc::new(after)));
         let size = bytes.len();
-        let state = if *state == *self.state { Arc::clone(&self.state) } else { state };
-        self.state = Arc::clone(&state);
+        let app_hash = self.settle(header.height, state);
         let made = Arc::new(Block {
             header,
             txs,
@@ -169,7 +183,7 @@ impl Chain {
             voted_at,
             results,
             updates,
-            state,
+            app_hash,
         });
         self.blocks.push(Arc::clone(&made));
         Ok(made)
@@ -192,7 +206,7 @@ impl Chain {
             validators_hash: self.next.hash().to_vec(),
             next_validators_hash: self.after_next.hash().to_vec(),
             consensus_hash: consensus_hash(MAX_BLOCK_BYTES, MAX_BLOCK_GAS).to_vec(),
-            app_hash: self.state.hash().to_vec(),
+            app_hash: last.map_or_else(|| self.state.hash(), |block| block.app_hash).to_vec(),
             last_results_hash: block::results_hash(results).to_vec(),
             evidence_hash: sha256(&[]).to_vec(),
             proposer_address: self.proposer().map(|it| it.address().to_vec()).unwrap_or_default(),
@@ -247,11 +261,37 @@ impl Chain {
         CommitSig { flag, address: address.to_vec(), time: Some(at), signature: signature.to_vec() }
     }
 
-    fn run(&self) -> (Arc<State>, Vec<TxResult>, Vec<Update>) {
+    /// Keeps the state after a height and lets the oldest go; gives its hash.
+    fn settle(&mut self, height: u64, state: State) -> Hash {
+        // Most blocks change nothing: then there is one state for many heights, hashed once.
+        let last = self.blocks.last().filter(|_| state == *self.state).map(|block| block.app_hash);
+        let app_hash = last.unwrap_or_else(|| state.hash());
+        if last.is_none() {
+            self.state = Arc::new(state);
+        }
+        self.states.insert(height, Arc::clone(&self.state));
+        while self.states.len() > self.kept {
+            self.states.pop_first();
+        }
+        app_hash
+    }
+
+    /// The state after a height, run again from the first block where it is no longer kept.
+    fn replay(&self, height: u64) -> Arc<State> {
+        if let Some(kept) = self.states.get(&height) {
+            return Arc::clone(kept);
+        }
+        let mut state = State::default();
+        let blocks = self.blocks.iter().take_while(|block| block.header.height <= height);
+        blocks.flat_map(|block| &block.txs).for_each(|tx| drop(state.run(tx)));
+        Arc::new(state)
+    }
+
+    fn run(&self) -> (State, Vec<TxResult>, Vec<Update>) {
         let mut state = (*self.state).clone();
         let ran: Vec<_> = self.pending.iter().map(|tx| state.run(tx)).collect();
         let (results, updates): (Vec<_>, Vec<_>) = ran.into_iter().unzip();
-        (Arc::new(state), results, updates.into_iter().flatten().collect())
+        (state, results, updates.into_iter().flatten().collect())
     }
 
     /// The same ledger up to the block below `from`, with nothing queued: what goes on from there is another history.
@@ -261,16 +301,14 @@ impl Chain {
     /// [`DevnetError::Height`] outside 2 and the last height: another first block is another ledger.
     pub fn branch(&self, from: u64) -> Result<Self, DevnetError> {
         let refuse = || DevnetError::Height { low: 2, high: self.height(), got: from };
-        let (below, block) = match (self.at(from.saturating_sub(1)), self.at(from)) {
-            (Some(below), Some(block)) => (below, block),
-            _ => return Err(refuse()),
-        };
+        let block = self.at(from).filter(|_| from > 1).ok_or_else(refuse)?;
         let after = self.at(from + 1).map_or(&self.next, |above| &above.validators);
         let kept = usize::try_from(from - 1).map_err(|_| refuse())?;
         let mut branch = self.clone();
         branch.next = Arc::clone(&block.validators);
         branch.after_next = Arc::clone(after);
-        branch.state = Arc::clone(&below.state);
+        branch.state = self.replay(from - 1);
+        branch.states.retain(|height, _| *height < from);
         branch.pending.clear();
         branch.stopped.clear();
         branch.voting_nil.clear();

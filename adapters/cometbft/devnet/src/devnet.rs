@@ -52,7 +52,7 @@ pub struct DevnetConfig {
     /// Unix seconds of the first block.
     pub genesis_time: u64,
     /// Queries and proofs are answered for the states of so many heights, 1 or more.
-    pub states: u64,
+    pub states: usize,
     /// Port of the first node on 127.0.0.1; 0 picks a free one.
     pub port: u16,
 }
@@ -94,7 +94,6 @@ pub(crate) struct Shared {
     nodes: Mutex<Vec<Node>>,
     /// Validators at genesis, then the spare ones.
     keys: Vec<Key>,
-    states: u64,
     /// Whether votes carry the time of the clock, because a timer makes blocks.
     by_clock: bool,
     /// Rung whenever a node may have a new block to show.
@@ -238,7 +237,7 @@ impl Shared {
         });
         let view = |chain: &Chain, sibling: Option<Arc<Block>>| {
             let (faults, port) = (node.faults.as_slice(), node.port);
-            show(&View { chain, sibling, faults, node: index, port, states: self.states })
+            show(&View { chain, sibling, faults, node: index, port })
         };
         if let Some(other) = other {
             return view(&lock(&other.chain), None);
@@ -286,13 +285,12 @@ impl Devnet {
             time: Duration::from_secs(config.genesis_time),
             validators: first.map(|key| Update { public_key: key.public(), power: config.power.into() }).collect(),
         };
-        let chain = Chain::new(genesis, keys.clone())?;
+        let chain = Chain::new(genesis, keys.clone(), config.states)?;
         let genesis_hash = chain.at(1).map(|block| block.header.hash()).unwrap_or_default();
         let shared = Arc::new(Shared {
             chain: Mutex::new(chain),
             nodes: Mutex::default(),
             keys,
-            states: config.states,
             by_clock: config.block_time.is_some(),
             heads: watch::Sender::new(()),
         });

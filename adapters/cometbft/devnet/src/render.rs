@@ -169,7 +169,7 @@ pub fn block_results(block: &Block, results: &[TxResult]) -> Value {
         "finalize_block_events": null,
         "validator_updates": or_null(block.updates.iter().map(update).collect()),
         "consensus_param_updates": null,
-        "app_hash": bytes(&block.state.hash()),
+        "app_hash": bytes(&block.app_hash),
     })
 }
 

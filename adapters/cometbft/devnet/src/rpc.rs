@@ -216,16 +216,15 @@ pub(crate) fn query(view: &View<'_>, params: &Params, faults: &[Misbehave]) -> A
         let said = format!("only the states of heights {low} to {high} are kept, asked was {asked}");
         return Ok(render::query_refused(CODE_HEIGHT, &said));
     };
-    let key = String::from_utf8_lossy(&data);
     let has = |wanted: fn(&Misbehave) -> bool| faults.iter().any(wanted);
-    let mut value = state.get(&key).map(<[u8]>::to_vec);
+    let mut value = state.get(&data).map(<[u8]>::to_vec);
     if has(|fault| matches!(fault, Misbehave::AlteredState))
         && let Some(last) = value.as_mut().and_then(|value| value.last_mut())
     {
         *last ^= 1;
     }
     let prove = params.truth("prove")? && !has(|fault| matches!(fault, Misbehave::WithoutProofs));
-    let proof = prove.then(|| state.prove(&key));
+    let proof = prove.then(|| state.prove(&data));
     Ok(render::query(height, &data, value.as_deref(), proof.as_ref().map(<[_; 2]>::as_slice)))
 }
 
@@ -236,7 +235,7 @@ fn info(view: &View<'_>) -> Answer {
         "version": "1",
         "app_version": app::VERSION.to_string(),
         "last_block_height": last.header.height.to_string(),
-        "last_block_app_hash": render::bytes(&last.state.hash()),
+        "last_block_app_hash": render::bytes(&last.app_hash),
     } }))
 }
 
@@ -262,7 +261,7 @@ fn status(view: &View<'_>) -> Answer {
         },
         "sync_info": {
             "latest_block_hash": render::upper_hex(&last.id.hash),
-            "latest_app_hash": render::upper_hex(&last.state.hash()),
+            "latest_app_hash": render::upper_hex(&last.app_hash),
             "latest_block_height": last.header.height.to_string(),
             "latest_block_time": rfc3339(Some(last.header.time)),
             "earliest_block_hash": render::upper_hex(&first.id.hash),

@@ -7,17 +7,16 @@ use crate::wire::{Message, prefixed};
 /// A simple Merkle map.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    entries: Vec<(String, Vec<u8>)>,
+    entries: Vec<(Vec<u8>, Vec<u8>)>,
     leaves: Vec<Hash>,
 }
 
 impl Tree {
     /// Of entries whose keys rise.
-    pub fn new(entries: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+    pub fn new(entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
         let entries: Vec<_> = entries.into_iter().collect();
-        let hash = |(key, value): &(String, Vec<u8>)| {
-            merkle::leaf(&[prefixed(key.as_bytes()), prefixed(&sha256(&[value]))].concat())
-        };
+        let hash =
+            |(key, value): &(Vec<u8>, Vec<u8>)| merkle::leaf(&[prefixed(key), prefixed(&sha256(&[value]))].concat());
         Self { leaves: entries.iter().map(hash).collect(), entries }
     }
 
@@ -27,13 +26,13 @@ impl Tree {
     }
 
     /// `CommitmentProof`: `exist = 1` where the key is there, otherwise `nonexist = 2` with its neighbours.
-    pub fn prove(&self, key: &str) -> Vec<u8> {
-        let at = self.entries.partition_point(|(it, _)| it.as_str() < key);
+    pub fn prove(&self, key: &[u8]) -> Vec<u8> {
+        let at = self.entries.partition_point(|(it, _)| it.as_slice() < key);
         if self.entries.get(at).is_some_and(|(it, _)| it == key) {
             return Message::new().embedded(1, &self.exist(at).unwrap_or_default()).finish();
         }
         // `NonExistenceProof{key = 1, left = 2, right = 3}`.
-        let mut absent = Message::new().embedded(1, key.as_bytes());
+        let mut absent = Message::new().embedded(1, key);
         if let Some(left) = at.checked_sub(1).and_then(|at| self.exist(at)) {
             absent = absent.embedded(2, &left);
         }
@@ -50,7 +49,7 @@ impl Tree {
         let (key, value) = self.entries.get(index)?;
         // `LeafOp{hash = 1, prehash_value = 3, length = 4, prefix = 5}`; the key is taken as it is.
         let leaf = Message::new().number(1, SHA256).number(3, SHA256).number(4, VAR_PROTO).bytes(5, &[0]).finish();
-        let mut proof = Message::new().embedded(1, key.as_bytes()).embedded(2, value).embedded(3, &leaf);
+        let mut proof = Message::new().embedded(1, key).embedded(2, value).embedded(3, &leaf);
         for aunt in path(&self.leaves, index) {
             // `InnerOp{hash = 1, prefix = 2, suffix = 3}`: what stands before and after the child.
             let inner = Message::new().number(1, SHA256);

@@ -18,8 +18,6 @@ pub(crate) struct View<'a> {
     pub(crate) faults: &'a [Misbehave],
     pub(crate) node: usize,
     pub(crate) port: u16,
-    /// States of so many heights are kept.
-    pub(crate) states: u64,
 }
 
 impl View<'_> {
@@ -107,12 +105,12 @@ impl View<'_> {
     /// The state after a height, where it is still kept: the height and the state. 0 is the last height.
     pub(crate) fn state(&self, height: u64) -> Option<(u64, &State)> {
         let height = if height == 0 { self.height() } else { height };
-        let kept = self.oldest_state()..=self.height();
-        kept.contains(&height).then(|| self.block(height).map(|block| (height, &*block.state))).flatten()
+        let kept = (self.base()..=self.height()).contains(&height);
+        self.chain.state_at(height).filter(|_| kept).map(|state| (height, state))
     }
 
     pub(crate) fn oldest_state(&self) -> u64 {
-        self.base().max((self.height() + 1).saturating_sub(self.states))
+        self.base().max(self.chain.oldest_state())
     }
 
     pub(crate) fn has(&self, wanted: impl Fn(&Misbehave) -> bool) -> bool {

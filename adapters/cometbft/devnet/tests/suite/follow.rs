@@ -105,9 +105,11 @@ fn state(block: &BlockFacts) -> BlockState {
 }
 
 /// A key's value, or nothing, as a node proves it under a root.
-async fn shown(url: &str, key: &str, height: u64, app_hash: &[u8]) -> Option<Vec<u8>> {
-    let path =
-        format!("abci_query?path=%22/store/notices/key%22&data=0x{}&prove=true&height={height}", hex::encode(key));
+async fn shown(url: &str, key: impl AsRef<[u8]>, height: u64, app_hash: &[u8]) -> Option<Vec<u8>> {
+    let path = format!(
+        "abci_query?path=%22/store/notices/key%22&data=0x{}&prove=true&height={height}",
+        hex::encode(key.as_ref())
+    );
     let answer = result(url, &path).await["response"].take();
     let budget = &mut Budget::for_evidence();
     let op = |at: usize| bytes(&answer["proofOps"]["ops"][at]["data"]);
@@ -115,10 +117,10 @@ async fn shown(url: &str, key: &str, height: u64, app_hash: &[u8]) -> Option<Vec
     let root = outer.value_at(app_hash, b"notices").unwrap();
     let inner = Proof::parse(Tree::Simple, &op(0), budget).unwrap();
     if answer["value"].is_null() {
-        inner.nothing_at(root, key.as_bytes()).unwrap();
+        inner.nothing_at(root, key.as_ref()).unwrap();
         return None;
     }
-    let value = inner.value_at(root, key.as_bytes()).unwrap();
+    let value = inner.value_at(root, key.as_ref()).unwrap();
     assert_eq!(value, bytes(&answer["value"]));
     Some(value.to_vec())
 }
@@ -146,6 +148,7 @@ async fn keys_and_their_absence_are_proven_at_each_height() {
     for absent in ["a", "z", "notice/", "notice/055", "notice/12x"] {
         assert_eq!(shown(&url, absent, 3, &root(3)).await, None, "{absent}");
     }
+    assert_eq!(shown(&url, b"notice/\xff", 3, &root(3)).await, None, "a key that is no text");
 }
 
 fn executed(block: &Value, results: &Value) -> Vec<Executed> {

@@ -84,6 +84,25 @@ async fn a_fork_that_grows_with_the_ledger() {
     assert!(client(&devnet).conflict(&block, &other, &mut Budget::for_update()).is_some());
 }
 
+/// The state from which it parts is run again from the first block.
+#[tokio::test]
+async fn a_fork_from_a_height_whose_state_is_no_longer_kept() {
+    let devnet = Devnet::start(DevnetConfig { states: 1, power: 10, ..DevnetConfig::default() }).await.unwrap();
+    for number in 0..6 {
+        devnet.put("a", &number.to_string()).unwrap();
+        mine(&devnet, 1);
+    }
+    let node = devnet.add_node().await.unwrap();
+    node.misbehave(Misbehave::Fork { from: 3, txs: vec!["delete b".to_owned()] }).unwrap();
+    assert_eq!(follow(&devnet, &node.url(), 7).await.blocks.len(), 6);
+    let app_hash = |url: String, height: u64| async move {
+        result(&url, &format!("header?height={height}")).await["header"]["app_hash"].take()
+    };
+    // The branch took away what was not there: its state stays that of block 2.
+    assert_eq!(app_hash(node.url(), 7).await, app_hash(devnet.url(), 3).await);
+    assert_ne!(app_hash(devnet.url(), 7).await, app_hash(devnet.url(), 3).await);
+}
+
 #[tokio::test]
 async fn retired_validators_sign_on() {
     let devnet = devnet().await;

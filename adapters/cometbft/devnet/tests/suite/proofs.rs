@@ -14,8 +14,8 @@ proptest! {
         key in "[a-d/]{1,4}",
     ) {
         let entries: BTreeMap<String, Vec<u8>> = entries;
-        let tree = Tree::new(entries.clone());
-        let proof = ics23::Proof::parse(ics23::Tree::Simple, &tree.prove(&key), &mut Budget::for_evidence()).unwrap();
+        let tree = Tree::new(entries.iter().map(|(key, value)| (key.clone().into_bytes(), value.clone())));
+        let proof = ics23::Proof::parse(ics23::Tree::Simple, &tree.prove(key.as_bytes()), &mut Budget::for_evidence()).unwrap();
         match entries.get(&key) {
             Some(value) => prop_assert_eq!(proof.value_at(&tree.root(), key.as_bytes()).unwrap(), value.as_slice()),
             None => prop_assert!(proof.nothing_at(&tree.root(), key.as_bytes()).is_ok()),
