@@ -85,8 +85,12 @@ fn reader_of(mapping: Mapping, department: &[(String, Value)]) -> LaneReader {
 }
 
 /// Every block of the ledger, trusted, with the head on top of the last one wanted.
-fn follow(ledger: &SimLedger, until: u64) -> (Arc<dyn DynLightClient>, HeadFacts, BTreeMap<Height, TrustedBlock>) {
-    let client: Arc<dyn DynLightClient> = families().client(&ledger.anchor()).unwrap().into();
+fn follow(
+    client: &Option<Arc<dyn DynLightClient>>,
+    ledger: &SimLedger,
+    until: u64,
+) -> (Arc<dyn DynLightClient>, HeadFacts, BTreeMap<Height, TrustedBlock>) {
+    let client = client.clone().unwrap_or_else(|| families().client(&ledger.anchor()).unwrap().into());
     let steps: Vec<Step> = ledger.steps(height(0)).into_iter().filter(|step| step.height <= height(until)).collect();
     let now = ledger.time().plus(5);
     let advanced = client.advance(&client.anchor(), &steps, now, &mut Budget::for_update()).accepted().unwrap();
@@ -358,7 +362,7 @@ impl Department {
     }
 
     fn proven_in(&self, heights: Range<u64>) -> Vec<Proven> {
-        let (client, _, blocks) = follow(&self.ledger, heights.end - 1);
+        let (client, _, blocks) = follow(&None, &self.ledger, heights.end - 1);
         let matching = |at: u64| {
             let evidence = self.ledger.evidence(height(at)).unwrap();
             let (block, selector) = (&blocks[&height(at)], self.reader.selector());
@@ -479,6 +483,7 @@ impl Department {
             state: LaneState::new(self.log.state.lane.clone()),
             readers: Readers::new(),
             families: families(),
+            client: None,
             now: self.ledger.time().plus(60),
             high_water: self.ledger.time(),
             bad_evidence: BadEvidence::Refuse,
@@ -576,6 +581,8 @@ pub(crate) struct Receiver {
     pub(crate) state: LaneState,
     pub(crate) readers: Readers,
     pub(crate) families: Families,
+    /// A light client in place of the family's own.
+    pub(crate) client: Option<Arc<dyn DynLightClient>>,
     pub(crate) now: Timestamp,
     pub(crate) high_water: Timestamp,
     pub(crate) bad_evidence: BadEvidence,
@@ -596,7 +603,7 @@ impl Receiver {
     fn with_context_of<T>(&self, has: impl Fn(Height) -> bool, act: impl FnOnce(&PageContext<'_>) -> T) -> T {
         let mut ledgers = BTreeMap::new();
         if let Some(until) = self.follows {
-            let (client, head, mut blocks) = follow(&self.ledger, until);
+            let (client, head, mut blocks) = follow(&self.client, &self.ledger, until);
             blocks.retain(|height, _| has(*height) && !self.forgets.contains(&height.get()));
             let firm = head.last.map(|(height, _)| height);
             let snapshot = LedgerSnapshot { client, head, firm, frozen: self.frozen.clone(), blocks };
