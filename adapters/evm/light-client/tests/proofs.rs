@@ -10,9 +10,11 @@
 
 use alloy_trie::proof::ProofRetainer;
 use alloy_trie::{HashBuilder, Nibbles};
-use hufu_adapters_light_client::Budget;
-use hufu_evm_light_client::account::verify_account;
+use hufu_adapters_light_client::{Budget, Control};
+use hufu_evm_light_client::account::{EMPTY_CODE_HASH, verify_account};
+use hufu_evm_light_client::control::{CodeProof, Shown, StateProof, StateRoots};
 use hufu_evm_light_client::get_proof::{GetProof, ProvenState};
+use hufu_evm_light_client::pin::Pin;
 use hufu_evm_light_client::proof::verify_item;
 use hufu_evm_light_client::rlp::{self, Reader};
 use hufu_evm_light_client::uint::U256;
@@ -311,4 +313,33 @@ fn every_bit_of_a_captured_account_proof_counts() {
             }
         }
     }
+}
+
+#[test]
+fn captured_accounts_show_the_code_that_is_pinned_and_no_other() {
+    let Some(folder) = vectors() else { return };
+    let captured = read_json(&folder.join("real-qbft/proofs.json"));
+    let mut with_code = 0;
+    for entry in captured.as_array().unwrap() {
+        let (root, answer) = (Hash32::new(bytes(&entry["stateRoot"]).try_into().unwrap()), &entry["result"]);
+        let proof = GetProof::parse(answer.to_string().as_bytes()).unwrap();
+        let address: Address = answer["address"].as_str().unwrap().parse().unwrap();
+        let code: Hash32 = answer["codeHash"].as_str().unwrap().parse().unwrap();
+        if code == Hash32::ZERO || code == EMPTY_CODE_HASH {
+            continue;
+        }
+        let end = StateProof { account: proof.account_nodes(), ..StateProof::default() };
+        let shown = |pinned: Hash32, before: Option<Hash32>| {
+            let roots = StateRoots { now: root, before };
+            let proof = CodeProof { address, code: &[], now: end.clone(), before: end.clone() };
+            proof.judge(&Pin::new(pinned, None).unwrap(), roots, &mut Budget::for_evidence())
+        };
+        let other = Hash32::new([7; 32]);
+        assert_eq!(shown(code, Some(root)).unwrap(), Shown::CodeMissing, "it closes, and asks for the code");
+        assert_eq!(shown(code, None).unwrap(), Shown::Control(Control::IssuerControlled));
+        assert_eq!(shown(other, Some(root)).unwrap(), Shown::Control(Control::Changed));
+        assert_eq!(shown(code, Some(other)).unwrap_err().reason(), "proof-node-hash");
+        with_code += 1;
+    }
+    assert!(with_code > 0, "a captured contract");
 }
