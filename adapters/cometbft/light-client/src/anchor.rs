@@ -115,6 +115,11 @@ impl Anchor {
         &self.rules
     }
 
+    /// Whether heights may be passed over whose headers are not shown.
+    pub const fn may_skip(&self) -> bool {
+        self.skipping
+    }
+
     /// Asserts that a block is the anchor's.
     pub(crate) fn require(&self, hash: Hash32) -> Result<(), Fault> {
         if hash == self.hash { Ok(()) } else { Err(Fault::new(Reason::AnchorHash, self.hash, hash)) }

@@ -537,3 +537,30 @@ fn a_step_that_is_too_long_or_is_no_json() {
     headers.headers = vec![headers.signed_header.header.clone(); crate::step::MAX_HEADERS + 1];
     assert_eq!(bytes(headers.write()), "too-large");
 }
+
+#[test]
+fn a_rival_without_its_validators_is_only_talk() {
+    let mut chain = chain(3);
+    let mut rival = chain.draft();
+    rival.header.app_hash = vec![7; 8];
+    let mut light = rival.step();
+    light.validators = None;
+    chain.mine(2);
+    assert_eq!(conflict(&chain, 4, &light), None);
+}
+
+#[test]
+fn a_head_on_a_block_that_the_ledger_left_believes_nothing_of_it() {
+    // Four validators sign two blocks of height 4; the ledger goes on from the other one.
+    let mut ours = chain(3);
+    let mut fork = chain(3);
+    let mut rival = fork.draft();
+    rival.header.app_hash = vec![7; 8];
+    fork.push(&rival);
+    fork.mine(1);
+    ours.mine(1);
+    let client = client(&anchor(&ours));
+    let (head, blocks) = go(&client, &client.anchor(), &steps(&ours));
+    assert_eq!(heights(&blocks), [1, 2, 3]);
+    assert_eq!(refused(&client, &head, &steps(&fork)[4..]), "hash-chain");
+}

@@ -86,10 +86,12 @@ pub fn queried(answer: &Value) -> Result<Queried, Fault> {
     let proof = response.get("proofOps").or_else(|| response.get("proof_ops")).filter(|proof| !proof.is_null());
     let proof = proof.ok_or_else(|| Fault::new(Reason::ProofOperator, "proof operators", "none"))?;
     let ops = list(proof.get("ops"))?;
-    let due: &[Tree] = if ops.len() == 2 { &[Tree::Iavl, Tree::Simple] } else { &[Tree::Simple] };
     let kinds: Vec<&str> = ops.iter().filter_map(|op| op.get("type").and_then(Value::as_str)).collect();
-    if kinds.len() != ops.len() || !kinds.iter().copied().eq(due.iter().map(|tree| tree.operator())) {
-        return Err(Fault::new(Reason::ProofOperator, "ics23:iavl and ics23:simple, or the latter", kinds.join(", ")));
+    let (iavl, simple) = (Tree::Iavl.operator(), Tree::Simple.operator());
+    let known = kinds == [iavl, simple] || kinds == [simple, simple] || kinds == [simple];
+    if kinds.len() != ops.len() || !known {
+        let expected = "ics23:simple, alone or after ics23:iavl or ics23:simple";
+        return Err(Fault::new(Reason::ProofOperator, expected, kinds.join(", ")));
     }
     let ops = ops.iter().map(|op| bytes(op.get("data")).map(Base64)).collect::<Result<_, _>>()?;
     let value = Some(bytes(response.get("value"))?).filter(|value| !value.is_empty()).map(Base64);

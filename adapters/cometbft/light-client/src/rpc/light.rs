@@ -77,3 +77,82 @@ pub fn step(commit: &Value, validators_at: &[Value], next: Option<&[Value]>) -> 
         headers: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::chain::{Chain, Voters};
+    use serde_json::json;
+
+    fn page(height: u64, total: usize, validators: &[Value]) -> Value {
+        json!({ "result": { "block_height": height.to_string(), "validators": validators, "total": total.to_string() } })
+    }
+
+    fn voters(count: u64) -> Vec<Value> {
+        let set = Voters::new(0..count, 10).set();
+        let written = |validator: &Validator| {
+            let mut value = serde_json::to_value(validator).unwrap();
+            value["address"] = json!("0000000000000000000000000000000000000000");
+            value["proposer_priority"] = json!("-5");
+            value
+        };
+        set.validators().iter().map(written).collect()
+    }
+
+    #[test]
+    fn pages_of_one_set() {
+        let all = voters(4);
+        let whole = validators(&[page(7, 4, &all[..2]), page(7, 4, &all[2..])]).unwrap();
+        assert_eq!(whole.hash(), Voters::new(0..4, 10).set().hash(), "addresses beside keys are not read");
+        let backwards = validators(&[page(7, 4, &all[2..]), page(7, 4, &all[..2])]).unwrap();
+        assert_eq!(backwards.hash(), whole.hash());
+    }
+
+    #[test]
+    fn validators_page_that_repeats_is_missing_or_of_another_height() {
+        let all = voters(4);
+        for (pages, reason) in [
+            (vec![page(7, 4, &all[..2]), page(7, 4, &all[..2])], "validator-repeated"),
+            (vec![page(7, 4, &all[..2])], "rpc-malformed"),
+            (vec![page(7, 4, &all[..2]), page(8, 4, &all[2..])], "rpc-malformed"),
+            (vec![page(7, 4, &all[..2]), page(7, 5, &all[2..])], "rpc-malformed"),
+            (Vec::new(), "validators-count"),
+        ] {
+            assert_eq!(validators(&pages).unwrap_err().reason(), reason);
+        }
+    }
+
+    /// `parts` over JSON-RPC, `part_set_header` in protobuf's JSON; `null` or empty text for what is not there.
+    #[test]
+    fn names_of_each_release() {
+        let mut chain = Chain::new("land-1", Voters::new(0..4, 10));
+        chain.mine(2);
+        for light in &chain.steps {
+            let mut draft = serde_json::to_value(&light.signed_header).unwrap();
+            assert_eq!(
+                signed_header(&json!({ "result": { "signed_header": draft, "canonical": true } })).unwrap(),
+                light.signed_header
+            );
+            for place in ["/header/last_block_id", "/commit/block_id"] {
+                let id = draft.pointer_mut(place).unwrap().as_object_mut().unwrap();
+                let parts = id.remove("parts").unwrap();
+                id.insert("part_set_header".to_owned(), parts);
+            }
+            if light.height() == 1 {
+                draft["header"]["last_block_id"] = Value::Null;
+            }
+            draft["header"]["version"] = json!({ "block": "11", "app": "1", "more": 1 });
+            draft["commit"]["hash"] = json!([]);
+            assert_eq!(signed_header(&draft).unwrap(), light.signed_header);
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_header() {
+        for answer in
+            [json!({}), json!({ "result": {} }), json!({ "result": { "signed_header": { "header": {} } } }), json!([])]
+        {
+            assert_eq!(signed_header(&answer).unwrap_err().reason(), "rpc-malformed");
+        }
+    }
+}
