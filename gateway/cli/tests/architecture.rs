@@ -124,7 +124,9 @@ fn allowed(from: &str, to: &str) -> bool {
         let own_client = family(to) == Some((own, "light-client"));
         return match role {
             "light-client" => one_of(&["schemas/core", "adapters/light-client"]),
-            "source" => own_client || one_of(&["schemas/core", "adapters/light-client", "adapters/source"]),
+            "source" => {
+                own_client || one_of(&["schemas/core", "adapters/light-client", "adapters/source", "adapters/nodes"])
+            }
             // Never a light client: what makes blocks and what judges them must not share a mistake.
             "devnet" => one_of(&["schemas/core"]),
             _ => false,
@@ -134,6 +136,7 @@ fn allowed(from: &str, to: &str) -> bool {
         "schemas/core" => false,
         "schemas/registry" | "schemas/mapping" | "adapters/light-client" | "relayer" => one_of(&["schemas/core"]),
         "adapters/source" => one_of(&["schemas/core", "adapters/light-client"]),
+        "adapters/nodes" => one_of(&["schemas/core", "adapters/source"]),
         "adapters/testkit" => one_of(&["schemas/core", "adapters/light-client", "adapters/source"]),
         "gateway/verify" => one_of(&["schemas/core", "schemas/registry", "schemas/mapping", "adapters/light-client"]),
         "gateway/store" => one_of(&["schemas/core", "adapters/light-client", "gateway/verify"]),

@@ -14,32 +14,23 @@
 //! | `blocks` | a block's JSON to a header's bytes, and what a header's hash may be |
 //! | `receipts` | a receipt's JSON to consensus bytes |
 //! | `rpc` | requests, batches, answers: bytes in, bytes out |
-//! | `transport` | one HTTP exchange, bounded in time and bytes; the opening of a WebSocket |
-//! | `pace` | requests a second that a node allows |
-//! | `hint` | announcements of new heads, which wake the next question |
-//! | `progress` | how a back-fill gets on |
+//! | `heads` | how nodes announce new heads |
 //! | `node` | one node: retries, splitting of batches, methods it lacks |
-//! | `standing` | who is benched, why, and until when |
 //! | [`source`] | the [`Source`](hufu_adapters_source::Source) over all nodes |
 //!
-//! TLS: the crate brings no cryptography of its own choosing. The binary installs aws-lc-rs as rustls' process-wide
-//! provider before it builds a source; plain `http` works without one, `https` without one is a [`ConfigFault`].
+//! What every family needs of nodes (transport, pauses, pace, benches, announcements, TLS) is in hufu-adapters-nodes.
 
 mod blocks;
 pub mod config;
 mod control;
+mod heads;
 mod hex_json;
-mod hint;
 mod node;
-mod pace;
-mod progress;
 mod receipts;
 mod rpc;
 mod settings;
 mod slots;
 pub mod source;
-mod standing;
-mod transport;
 
 pub use config::{ConfigFault, EvmSourceConfig, Limits, NodeConfig, Patience, Secret};
 pub use source::EvmSource;
@@ -49,7 +40,7 @@ pub use source::EvmSource;
 pub mod fuzzing {
     /// Reads a body as a message of a socket, and as the answer to two calls; each result as a block and as a list of receipts.
     pub fn answer(body: &[u8]) {
-        crate::hint::hear(body);
+        hufu_adapters_nodes::hint::hear(crate::heads::DIALECT, body);
         let Ok(answers) = crate::rpc::read(body, 2) else { return };
         for result in answers.into_iter().flatten().flatten() {
             if let Ok(block) = serde_json::from_str::<crate::blocks::BlockJson<'_>>(result.get()) {

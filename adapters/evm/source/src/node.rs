@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use hufu_adapters_nodes::hint::Bell;
+use hufu_adapters_nodes::transport::Room;
+use hufu_adapters_nodes::{Line, Unserved};
 use hufu_evm_light_client::header::Header;
 use hufu_evm_light_client::keccak::Hash32;
 use hufu_evm_light_client::trie::MAX_ITEMS;
@@ -17,12 +19,8 @@ use tokio::time::Instant;
 use crate::blocks::{BlockJson, TransactionsJson, possible_hashes};
 use crate::config::{ConfigFault, Limits, NodeConfig, Patience};
 use crate::hex_json::{Text, Unreadable, clip};
-use crate::hint::Bell;
-use crate::pace::Pace;
 use crate::receipts::ReceiptJson;
 use crate::rpc::{self, Answer, Call, RpcError, Unanswered, quantity};
-use crate::standing::{Bench, jitter};
-use crate::transport::{Room, Transport, Trouble};
 
 const RAW_HEADER: &str = "debug_getRawHeader";
 const BLOCK: &str = "eth_getBlockByNumber";
@@ -35,59 +33,7 @@ const RECEIPT: &str = "eth_getTransactionReceipt";
 const GROW_AFTER: u32 = 16;
 const GROW_AFTER_MOST: u32 = 256;
 
-/// Why one node did not serve.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NodeFault {
-    #[error("{0}")]
-    Unreachable(String),
-    #[error("{detail}, asks to wait {} s", wait.as_secs())]
-    Busy { detail: String, wait: Duration },
-    #[error("refuses us: {0}")]
-    Denied(String),
-    #[error("answers badly: expected {expected}, got {got}")]
-    Malformed { expected: String, got: String },
-    #[error("answers with more than {0} bytes")]
-    TooLarge(usize),
-    #[error("does not keep {0}")]
-    Pruned(String),
-    #[error("is behind: expected height {wanted}, is at {at}")]
-    Behind { wanted: u64, at: u64 },
-    #[error("is on another fork: {0}")]
-    Forked(String),
-    #[error("is lying: {0}")]
-    Lying(String),
-    #[error("belongs to another ledger: {0}")]
-    WrongLedger(String),
-}
-
-impl NodeFault {
-    fn malformed(expected: impl Into<String>, got: impl Into<String>) -> Self {
-        Self::Malformed { expected: expected.into(), got: got.into() }
-    }
-
-    /// Under which word it is benched.
-    pub(crate) const fn bench(&self) -> Bench {
-        match self {
-            Self::Unreachable(_)
-            | Self::Busy { .. }
-            | Self::Denied(_)
-            | Self::Malformed { .. }
-            | Self::TooLarge(_)
-            | Self::Pruned(_) => Bench::Unreachable,
-            Self::Behind { .. } => Bench::Behind,
-            Self::Forked(_) => Bench::Forked,
-            Self::Lying(_) => Bench::Lying,
-            Self::WrongLedger(_) => Bench::WrongLedger,
-        }
-    }
-
-    pub(crate) const fn asks_to_wait(&self) -> Option<Duration> {
-        match self {
-            Self::Busy { wait, .. } => Some(*wait),
-            _ => None,
-        }
-    }
-}
+pub(crate) use hufu_adapters_nodes::NodeFault;
 
 impl From<Unreadable> for NodeFault {
     fn from(fault: Unreadable) -> Self {
@@ -95,21 +41,13 @@ impl From<Unreadable> for NodeFault {
     }
 }
 
-/// An exchange that failed after every repetition.
-enum Failed {
-    /// A smaller batch may do better.
-    TooMuch(NodeFault),
-    Node(NodeFault),
-}
-
 /// One node of the ledger.
 #[derive(Debug)]
 pub(crate) struct Node {
     name: String,
-    transport: Transport,
+    line: Line,
     patience: Patience,
     limits: Limits,
-    pace: Option<Pace>,
     bell: Arc<Bell>,
     learnt: Mutex<Learnt>,
 }
@@ -180,16 +118,15 @@ impl Node {
         limits: &Limits,
         bell: Arc<Bell>,
     ) -> Result<Self, ConfigFault> {
-        let pace = config.requests_per_second.map(Pace::new);
-        let most = pace.as_ref().map_or(limits.batch, |pace| limits.batch.min(pace.batch()));
+        let line = Line::new(config, patience, limits.response_bytes)?;
+        let most = line.pace().map_or(limits.batch, |pace| limits.batch.min(pace.batch()));
         let batch = BatchSize::new(most);
         let learnt = Learnt { lacks: BTreeSet::new(), batch, checked: None, tip: None };
         Ok(Self {
             name: config.name.clone(),
-            transport: Transport::new(config, patience, limits)?,
+            line,
             patience: patience.clone(),
             limits: *limits,
-            pace,
             bell,
             learnt: Mutex::new(learnt),
         })
@@ -256,7 +193,7 @@ impl Node {
     }
 
     fn is_too_soon(&self, tip: Tip) -> bool {
-        self.pace.as_ref().is_some_and(|pace| tip.at.elapsed() < pace.poll_least())
+        self.line.pace().is_some_and(|pace| tip.at.elapsed() < pace.poll_least())
     }
 
     /// Whether the height that it claims is an old one, because it is not to be asked so often: no fault of its own.
@@ -267,7 +204,7 @@ impl Node {
 
     /// Whether it is asked as much as its operator allows, so that what can wait should.
     pub(crate) fn is_spent(&self) -> bool {
-        self.pace.as_ref().is_some_and(|pace| pace.is_spent(Instant::now()))
+        self.line.is_spent()
     }
 
     /// The next question for the height is put to the node itself.
@@ -392,12 +329,12 @@ impl Node {
         if calls.len() > most && self.limits.in_flight > 1 {
             let room = Room::new(self.limits.held_bytes);
             let parts: Vec<_> = calls.chunks(most).map(|part| self.exchange(part, &room)).collect();
-            let told: Result<Vec<Vec<Answer>>, Failed> =
+            let told: Result<Vec<Vec<Answer>>, Unserved> =
                 stream::iter(parts).buffered(self.limits.in_flight).try_collect().await;
             match told {
                 Ok(told) => return Ok(told.into_iter().flatten().collect()),
-                Err(Failed::Node(fault)) => return Err(fault),
-                Err(Failed::TooMuch(fault)) => tracing::debug!(node = self.name, %fault, "batches are asked in turn"),
+                Err(Unserved::Node(fault)) => return Err(fault),
+                Err(Unserved::TooMuch(fault)) => tracing::debug!(node = self.name, %fault, "batches are asked in turn"),
             }
         }
         self.ask_in_turn(calls, most).await
@@ -414,25 +351,26 @@ impl Node {
                     answers.extend(told);
                     rest = later;
                 }
-                Err(Failed::TooMuch(_)) if now.len() > 1 => most = now.len() / 2,
-                Err(Failed::TooMuch(fault) | Failed::Node(fault)) => return Err(fault),
+                Err(Unserved::TooMuch(_)) if now.len() > 1 => most = now.len() / 2,
+                Err(Unserved::TooMuch(fault) | Unserved::Node(fault)) => return Err(fault),
             }
         }
         Ok(answers)
     }
 
-    async fn exchange(&self, calls: &[Call], room: &Room) -> Result<Vec<Answer>, Failed> {
-        let body = self.post(&rpc::write(calls), calls.len(), room).await?;
+    async fn exchange(&self, calls: &[Call], room: &Room) -> Result<Vec<Answer>, Unserved> {
+        let too_often = || self.learnt().batch.refused(calls.len());
+        let body = self.line.post(&rpc::write(calls), calls.len(), room, too_often).await?;
         let told = match rpc::read(&body, calls.len()) {
             Ok(told) => told,
             Err(Unanswered::Refused(error)) if error.is_limit() => return Err(self.limited(&error, calls.len())),
             Err(Unanswered::Refused(error)) => {
                 // It will say so again: smaller batches from now on.
                 self.learnt().batch.refused(calls.len());
-                return Err(Failed::TooMuch(NodeFault::malformed("an answer to a batch", error_text(&error))));
+                return Err(Unserved::TooMuch(NodeFault::malformed("an answer to a batch", error_text(&error))));
             }
             Err(Unanswered::Malformed { expected, got }) => {
-                return Err(Failed::Node(NodeFault::Malformed { expected, got }));
+                return Err(Unserved::Node(NodeFault::Malformed { expected, got }));
             }
         };
         if let Some(Err(error)) = told.iter().find(|answer| answer.as_ref().is_err_and(RpcError::is_limit)) {
@@ -443,53 +381,10 @@ impl Node {
     }
 
     /// We ask too much: smaller batches from now on, and none for a while.
-    fn limited(&self, error: &RpcError, requests: usize) -> Failed {
+    fn limited(&self, error: &RpcError, requests: usize) -> Unserved {
         self.learnt().batch.refused(requests);
         let wait = error.wait.unwrap_or(self.patience.rest);
-        Failed::Node(NodeFault::Busy { detail: error_text(error), wait })
-    }
-
-    /// Repeats an exchange that failed in a way that passes.
-    async fn post(&self, body: &str, requests: usize, room: &Room) -> Result<Vec<u8>, Failed> {
-        let mut pause = self.patience.backoff;
-        let mut left = self.patience.retries;
-        loop {
-            if let Some(pace) = &self.pace {
-                tokio::time::sleep(pace.take(requests, Instant::now())).await;
-            }
-            let (detail, wait) = match self.transport.post(body.to_owned(), room).await {
-                Ok(body) => return Ok(body),
-                Err(Trouble::Passing { detail, wait }) => (detail, wait),
-                Err(Trouble::TooOften { detail, wait }) => {
-                    self.learnt().batch.refused(requests);
-                    (detail, Some(wait.unwrap_or(self.patience.rest)))
-                }
-                Err(trouble) => return Err(lasting(trouble)),
-            };
-            // A short pause is made here; for a longer one, or when it says so again, others are asked meanwhile.
-            if let Some(wait) = wait.filter(|wait| *wait > self.patience.backoff_most || left == 0) {
-                return Err(Failed::Node(NodeFault::Busy { detail, wait }));
-            }
-            if left == 0 {
-                return Err(Failed::Node(NodeFault::Unreachable(detail)));
-            }
-            left -= 1;
-            tokio::time::sleep(wait.unwrap_or_default().max(pause.mul_f64(jitter()))).await;
-            pause = pause.saturating_mul(2).min(self.patience.backoff_most);
-        }
-    }
-}
-
-/// What repeating the same does not mend.
-fn lasting(trouble: Trouble) -> Failed {
-    match trouble {
-        Trouble::Passing { detail, .. } | Trouble::TooOften { detail, .. } => {
-            Failed::Node(NodeFault::Unreachable(detail))
-        }
-        Trouble::Timeout(time) => Failed::Node(NodeFault::Unreachable(format!("no whole answer in {time:?}"))),
-        Trouble::Denied(detail) => Failed::Node(NodeFault::Denied(detail)),
-        Trouble::Status(code) => Failed::TooMuch(NodeFault::malformed("status 200", format!("status {code}"))),
-        Trouble::Oversize(most) => Failed::TooMuch(NodeFault::TooLarge(most)),
+        Unserved::Node(NodeFault::Busy { detail: error_text(error), wait })
     }
 }
 

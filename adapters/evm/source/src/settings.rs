@@ -10,31 +10,21 @@
 
 use std::time::Duration;
 
+use hufu_adapters_nodes::NodeSettings;
 use hufu_evm_light_client::Anchor;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::{ConfigFault, EvmSourceConfig, NodeConfig, Secret};
+use crate::config::{ConfigFault, EvmSourceConfig, NodeConfig};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
     #[serde(rename = "family")]
     _family: String,
-    nodes: Vec<Node>,
+    nodes: Vec<NodeSettings>,
     poll_milliseconds: Option<u64>,
     request_milliseconds: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Node {
-    name: String,
-    url: String,
-    #[serde(default)]
-    headers: std::collections::BTreeMap<String, String>,
-    ws: Option<String>,
-    requests_per_second: Option<u32>,
 }
 
 /// A poll more often than this only loads the node.
@@ -48,7 +38,7 @@ impl EvmSourceConfig {
     pub fn from_json(settings: &Value, anchor: &Value) -> Result<Self, ConfigFault> {
         let settings: Settings = serde_json::from_value(settings.clone())
             .map_err(|fault| ConfigFault::new("source", "family, nodes = [{name, url, ws, headers, requests_per_second}], poll_milliseconds, request_milliseconds", &fault))?;
-        let nodes = settings.nodes.into_iter().map(node).collect::<Result<Vec<_>, _>>()?;
+        let nodes = settings.nodes.into_iter().map(NodeConfig::try_from).collect::<Result<Vec<_>, _>>()?;
         let mut config = Self::new(nodes, genesis(anchor)?);
         config.chain_id = anchor.get("chain_id").and_then(Value::as_u64);
         config.reorganises = Anchor::parse(anchor).is_ok_and(|anchor| anchor.consensus().reorganises());
@@ -61,16 +51,6 @@ impl EvmSourceConfig {
         config.check()?;
         Ok(config)
     }
-}
-
-fn node(node: Node) -> Result<NodeConfig, ConfigFault> {
-    let mut config = NodeConfig::new(node.name, &node.url)?;
-    if let Some(ws) = node.ws {
-        config = config.with_ws(&ws)?;
-    }
-    config.requests_per_second = node.requests_per_second;
-    config.headers = node.headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-    Ok(config)
 }
 
 /// The genesis hash of the anchored ledger: its own member, or the anchor's hash at height 0.

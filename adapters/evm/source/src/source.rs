@@ -3,7 +3,7 @@
 //! One node is asked at a time, and the one that served last is asked first: a ledger read from one place is read in
 //! one version. What a node says is checked against itself (links, roots) and against blocks that the light client has
 //! trusted meanwhile; a node that contradicts is benched for a growing time and the next one is asked. Nothing here
-//! decides what is true, and least of all an announcement of a new head (`hint.rs`): it only makes us ask.
+//! decides what is true, and least of all an announcement of a new head (`heads.rs`): it only makes us ask.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,6 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use hufu_adapters_light_client::{Selector, Step, TrustedBlock};
+use hufu_adapters_nodes::fault::nobody_served;
+use hufu_adapters_nodes::hint::{self, Bell, Socket};
+use hufu_adapters_nodes::progress::Meter;
+use hufu_adapters_nodes::standing::{Bench, Standing, jitter};
 use hufu_adapters_source::{BlockEvidence, NodeStatus, Progress, Source, SourceDescription, SourceError};
 use hufu_evm_light_client::anchor::FAMILY;
 use hufu_evm_light_client::block_state::BlockState;
@@ -23,11 +27,9 @@ use tokio::time::Instant;
 use crate::blocks::possible_hashes;
 use crate::config::{ConfigFault, EvmSourceConfig};
 use crate::control::Pins;
-use crate::hint::{self, Bell, Socket};
+use crate::heads::DIALECT;
 use crate::node::{Node, NodeFault};
-use crate::progress::Meter;
 use crate::slots::Slots;
-use crate::standing::{Bench, Standing, jitter};
 
 /// The light client's label for a branch that does not outweigh what is trusted.
 const BRANCH_NOT_BETTER: &str = "branch-not-better";
@@ -69,7 +71,7 @@ impl EvmSource {
         let (mut nodes, mut sockets) = (Vec::with_capacity(config.nodes.len()), Vec::new());
         for node in &config.nodes {
             nodes.push(Node::new(node, &config.patience, &config.limits, Arc::clone(&bell))?);
-            sockets.extend(Socket::of(node, &config.patience)?.map(Arc::new));
+            sockets.extend(Socket::of(node, &config.patience, DIALECT)?.map(Arc::new));
         }
         let standings = vec![Standing::default(); nodes.len()];
         let view = View { standings, served: None, trusted: BTreeMap::new(), meter: Meter::default() };
@@ -133,28 +135,8 @@ impl EvmSource {
                 }
             }
         }
-        faults.sort_by_key(|(_, fault)| urgency(fault));
-        let name = |at: usize| self.nodes.get(at).map_or("", Node::name).to_owned();
-        let told: Vec<String> = faults.iter().map(|(at, fault)| format!("{} {fault}", name(*at))).collect();
-        match faults.into_iter().next() {
-            Some((_, NodeFault::Pruned(what))) => SourceError::Pruned { what },
-            Some((_, NodeFault::Behind { wanted, at })) => {
-                SourceError::Behind { wanted: Height::new(wanted), at: Height::new(at) }
-            }
-            Some((at, NodeFault::Denied(detail))) => SourceError::Denied { node: name(at), detail },
-            Some((at, NodeFault::Malformed { expected, got })) => {
-                SourceError::Malformed { node: name(at), expected, got }
-            }
-            Some((at, NodeFault::TooLarge(most))) => SourceError::Malformed {
-                node: name(at),
-                expected: format!("at most {most} bytes"),
-                got: "more".to_owned(),
-            },
-            _ => {
-                let nodes: Vec<&str> = self.nodes.iter().map(Node::name).collect();
-                SourceError::Unavailable { nodes: nodes.join(", "), detail: told.join("; ") }
-            }
-        }
+        let nodes: Vec<&str> = self.nodes.iter().map(Node::name).collect();
+        nobody_served(faults, &nodes)
     }
 
     /// The height a node claims, once it has shown that it belongs to this ledger.
@@ -442,18 +424,6 @@ fn broken_link(headers: &[Header]) -> Option<String> {
 
 fn step_of(header: Header) -> Step {
     Step { height: Height::new(header.fields().number), bytes: header.raw().to_vec() }
-}
-
-/// Which of several faults is reported: what may pass first, then what an operator can mend.
-const fn urgency(fault: &NodeFault) -> u8 {
-    match fault {
-        NodeFault::Unreachable(_) | NodeFault::Busy { .. } => 0,
-        NodeFault::Denied(_) => 1,
-        NodeFault::Malformed { .. } | NodeFault::TooLarge(_) => 2,
-        NodeFault::Pruned(_) => 3,
-        NodeFault::Behind { .. } => 4,
-        NodeFault::Forked(_) | NodeFault::Lying(_) | NodeFault::WrongLedger(_) => 5,
-    }
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 //! Announcements of new heads over WebSocket: they wake the next question for the height, and nothing else.
 //!
 //! Not one byte of what a socket says is used. A socket that is dropped, silent, garbled, flooding or lying costs at most
-//! the time until the next poll, and at most one question each [`RING_LEAST`]. Forms: `eth_subscribe` of go-ethereum.
+//! the time until the next poll, and at most one question each [`RING_LEAST`]. What is said and heard is a family's [`Dialect`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Upgraded;
-use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -20,10 +19,6 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use crate::config::{ConfigFault, NodeConfig, Patience};
 use crate::standing::jitter;
 use crate::transport::Upgrade;
-
-/// Bytes of one message: a header is 2 KiB in JSON, and extraData of 100 validators (20 bytes each) with their seals (65
-/// bytes each) is 17 KiB in hex.
-const MESSAGE_BYTES: usize = 64 << 10;
 
 /// Bytes that wait to be sent, answers to pings among them: a node that does not read is hung up on.
 const UNSENT_BYTES: usize = 16 << 10;
@@ -37,39 +32,65 @@ const RING_LEAST: Duration = Duration::from_millis(100);
 /// Pings within the time after which a silent socket is opened anew.
 const PINGS: u32 = 3;
 
-/// Letters of a subscription's id: 16 bytes in hex at go-ethereum.
+/// Letters of a subscription's name: ids of 16 bytes in hex are usual.
 const ID_LETTERS: usize = 128;
 
-const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
+/// How a family's nodes announce new heads.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialect {
+    /// What is said once the socket is open.
+    pub subscribe: &'static str,
+    /// What is subscribed to, in words for the log.
+    pub what: &'static str,
+    /// Bytes of the longest message that is read.
+    pub message_bytes: usize,
+    /// Reads one message; `None` where it is not of the protocol at all.
+    pub read: fn(&str) -> Option<Told>,
+}
+
+/// What a message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The subscription stands, under this name.
+    Subscribed(String),
+    /// There will be none.
+    Refused,
+    /// A new head, under a subscription of this name.
+    Head(String),
+    /// Something else.
+    Other,
+}
 
 /// What sockets ring and the source listens to.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
+pub struct Bell {
     rung: AtomicU64,
     notify: Notify,
 }
 
 impl Bell {
     /// A height asked for at another count than this may be old.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.rung.load(Ordering::Acquire)
     }
 
-    pub(crate) fn ring(&self) {
+    /// There may be something new.
+    pub fn ring(&self) {
         self.rung.fetch_add(1, Ordering::AcqRel);
         self.notify.notify_one();
     }
 
     /// Ends with the next ring, or at once when it rang since the last wait ended.
-    pub(crate) async fn heard(&self) {
+    pub async fn heard(&self) {
         self.notify.notified().await;
     }
 }
 
 /// One node's socket.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     node: String,
+    dialect: Dialect,
     upgrade: Upgrade,
     patience: Patience,
 }
@@ -87,18 +108,21 @@ enum End {
     Silent(Duration),
     #[error("expected JSON-RPC, got other bytes")]
     Garbage,
-    #[error("the node does not offer eth_subscribe to newHeads")]
-    NotOffered,
+    #[error("the node does not offer {0}")]
+    NotOffered(&'static str),
     #[error("expected at most {MESSAGES_A_SECOND} messages a second, got more")]
     Flood,
 }
 
 impl Socket {
     /// The socket of a node that has one.
-    pub(crate) fn of(node: &NodeConfig, patience: &Patience) -> Result<Option<Self>, ConfigFault> {
+    ///
+    /// # Errors
+    /// [`ConfigFault`] where it cannot be opened: a header that cannot be sent, `wss` without a TLS provider.
+    pub fn of(node: &NodeConfig, patience: &Patience, dialect: Dialect) -> Result<Option<Self>, ConfigFault> {
         let Some(url) = &node.ws else { return Ok(None) };
         let upgrade = Upgrade::new(node, url, patience)?;
-        Ok(Some(Self { node: node.name.clone(), upgrade, patience: patience.clone() }))
+        Ok(Some(Self { node: node.name.clone(), dialect, upgrade, patience: patience.clone() }))
     }
 
     /// Listens for ever, with pauses.
@@ -138,15 +162,15 @@ impl Socket {
             Err(_) => return End::NotOpened(format!("no answer in {:?}", self.patience.request)),
         };
         let config = WebSocketConfig::default()
-            .max_message_size(Some(MESSAGE_BYTES))
-            .max_frame_size(Some(MESSAGE_BYTES))
+            .max_message_size(Some(self.dialect.message_bytes))
+            .max_frame_size(Some(self.dialect.message_bytes))
             .write_buffer_size(0)
             .max_write_buffer_size(UNSENT_BYTES);
         let mut stream = WebSocketStream::from_raw_socket(opened, Role::Client, Some(config)).await;
-        if let Err(end) = self.send(&mut stream, Message::text(SUBSCRIBE)).await {
+        if let Err(end) = self.send(&mut stream, Message::text(self.dialect.subscribe)).await {
             return end;
         }
-        let mut hearing = Hearing::new(Instant::now());
+        let mut hearing = Hearing::new(self.dialect, Instant::now());
         let mut pings = interval((self.patience.socket_silence / PINGS).max(Duration::from_millis(1)));
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
@@ -182,10 +206,11 @@ impl Socket {
 }
 
 /// For fuzzing alone: a message is the answer to our subscription, and then an announcement.
-pub(crate) fn hear(body: &[u8]) {
+#[doc(hidden)]
+pub fn hear(dialect: Dialect, body: &[u8]) {
     let now = Instant::now();
     let message = Message::binary(body.to_vec());
-    let mut hearing = Hearing::new(now);
+    let mut hearing = Hearing::new(dialect, now);
     if hearing.hear(&message, now).is_ok() && hearing.hear(&message, now).is_ok() {
         assert!(hearing.heads <= 1, "one message announced more than one head");
     }
@@ -194,6 +219,7 @@ pub(crate) fn hear(body: &[u8]) {
 /// What was heard on one connection. Pure but for the time, which is an argument.
 #[derive(Debug)]
 struct Hearing {
+    dialect: Dialect,
     subscription: Option<String>,
     heads: u64,
     /// When anything came last.
@@ -205,22 +231,9 @@ struct Hearing {
     owed: Option<Instant>,
 }
 
-#[derive(Deserialize)]
-struct Envelope {
-    id: Option<u64>,
-    result: Option<String>,
-    method: Option<String>,
-    params: Option<Params>,
-}
-
-#[derive(Deserialize)]
-struct Params {
-    subscription: Option<String>,
-}
-
 impl Hearing {
-    fn new(now: Instant) -> Self {
-        Self { subscription: None, heads: 0, last: now, second: (now, 0), rung: None, owed: None }
+    fn new(dialect: Dialect, now: Instant) -> Self {
+        Self { dialect, subscription: None, heads: 0, last: now, second: (now, 0), rung: None, owed: None }
     }
 
     fn rang(&mut self, now: Instant) {
@@ -232,20 +245,16 @@ impl Hearing {
         self.count(now)?;
         let (Message::Text(_) | Message::Binary(_)) = message else { return Ok(()) };
         let body = message.to_text().map_err(|_| End::Garbage)?;
-        let told: Envelope = serde_json::from_str(body).map_err(|_| End::Garbage)?;
-        let Some(subscription) = &self.subscription else {
-            if told.id != Some(1) {
-                return Ok(());
+        let told = (self.dialect.read)(body).ok_or(End::Garbage)?;
+        match (&self.subscription, told) {
+            (None, Told::Subscribed(name)) if name.len() <= ID_LETTERS => self.subscription = Some(name),
+            (None, Told::Subscribed(_) | Told::Refused) => return Err(End::NotOffered(self.dialect.what)),
+            (Some(ours), Told::Head(name)) if name == *ours => {
+                self.heads = self.heads.saturating_add(1);
+                let at = self.rung.map_or(now, |rung| now.max(rung + RING_LEAST));
+                self.owed.get_or_insert(at);
             }
-            let given = told.result.filter(|id| id.len() <= ID_LETTERS);
-            self.subscription = Some(given.ok_or(End::NotOffered)?);
-            return Ok(());
-        };
-        let of_ours = told.params.and_then(|params| params.subscription).as_ref() == Some(subscription);
-        if of_ours && told.method.as_deref() == Some("eth_subscription") {
-            self.heads = self.heads.saturating_add(1);
-            let at = self.rung.map_or(now, |rung| now.max(rung + RING_LEAST));
-            self.owed.get_or_insert(at);
+            _ => {}
         }
         Ok(())
     }
@@ -261,7 +270,7 @@ impl Hearing {
 }
 
 /// Begins to listen. Dropping what is returned ends it.
-pub(crate) fn listen(sockets: &[Arc<Socket>], bell: &Arc<Bell>) -> JoinSet<()> {
+pub fn listen(sockets: &[Arc<Socket>], bell: &Arc<Bell>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for socket in sockets {
         tasks.spawn(Arc::clone(socket).listen(Arc::clone(bell)));
@@ -273,28 +282,39 @@ pub(crate) fn listen(sockets: &[Arc<Socket>], bell: &Arc<Bell>) -> JoinSet<()> {
 mod tests {
     use super::*;
 
+    /// `+name`, `-`, `!name`; letters alone are something else.
+    const DIALECT: Dialect = Dialect { subscribe: "", what: "heads", message_bytes: 1 << 10, read };
+
+    fn read(text: &str) -> Option<Told> {
+        match text.split_at_checked(1)? {
+            ("+", name) => Some(Told::Subscribed(name.to_owned())),
+            ("-", _) => Some(Told::Refused),
+            ("!", name) => Some(Told::Head(name.to_owned())),
+            ("<", _) => None,
+            _ => Some(Told::Other),
+        }
+    }
+
     fn subscribed(now: Instant) -> Hearing {
-        let mut hearing = Hearing::new(now);
-        hearing.hear(&Message::text(r#"{"jsonrpc":"2.0","id":1,"result":"0xab"}"#), now).unwrap();
+        let mut hearing = Hearing::new(DIALECT, now);
+        hearing.hear(&Message::text("+0xab"), now).unwrap();
         hearing
     }
 
     fn head(subscription: &str) -> Message {
-        Message::text(format!(
-            r#"{{"jsonrpc":"2.0","method":"eth_subscription","params":{{"subscription":"{subscription}","result":{{}}}}}}"#
-        ))
+        Message::text(format!("!{subscription}"))
     }
 
     #[test]
     fn a_head_of_our_subscription_rings_and_nothing_else_does() {
         let now = Instant::now();
-        let mut hearing = Hearing::new(now);
+        let mut hearing = Hearing::new(DIALECT, now);
         hearing.hear(&head("0xab"), now).unwrap();
         assert_eq!(hearing.owed, None, "before the subscription stands");
         let mut hearing = subscribed(now);
         hearing.hear(&head("0xcd"), now).unwrap();
         hearing.hear(&Message::Ping(Bytes::new()), now).unwrap();
-        hearing.hear(&Message::text(r#"{"jsonrpc":"2.0","id":7,"result":"0xab"}"#), now).unwrap();
+        hearing.hear(&Message::text("other"), now).unwrap();
         assert_eq!((hearing.owed, hearing.heads), (None, 0));
         hearing.hear(&head("0xab"), now).unwrap();
         assert_eq!((hearing.owed, hearing.heads), (Some(now), 1));
@@ -318,10 +338,10 @@ mod tests {
         let now = Instant::now();
         assert_eq!(subscribed(now).hear(&Message::text("<html>"), now), Err(End::Garbage));
         assert_eq!(subscribed(now).hear(&Message::binary(vec![0xff, 0xfe]), now), Err(End::Garbage));
-        let refusal = Message::text(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}"#);
-        assert_eq!(Hearing::new(now).hear(&refusal, now), Err(End::NotOffered));
-        let long = Message::text(format!(r#"{{"id":1,"result":"{}"}}"#, "a".repeat(ID_LETTERS + 1)));
-        assert_eq!(Hearing::new(now).hear(&long, now), Err(End::NotOffered));
+        let refusal = Message::text("-");
+        assert_eq!(Hearing::new(DIALECT, now).hear(&refusal, now), Err(End::NotOffered("heads")));
+        let long = Message::text(format!("+{}", "a".repeat(ID_LETTERS + 1)));
+        assert_eq!(Hearing::new(DIALECT, now).hear(&long, now), Err(End::NotOffered("heads")));
         let mut hearing = subscribed(now);
         let all: Result<(), End> = (0..MESSAGES_A_SECOND).try_for_each(|_| hearing.hear(&head("0xab"), now));
         assert_eq!(all, Err(End::Flood));

@@ -14,15 +14,25 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use url::Url;
 
-use crate::config::{ConfigFault, Limits, NodeConfig, Patience};
+use crate::config::{ConfigFault, NodeConfig, Patience};
 
 /// An exchange that gave no body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// It may pass: refused connection, 5xx. `wait` is what the node asks for.
-    Passing { detail: String, wait: Option<Duration> },
-    /// 429: we ask too much. `wait` is what the node asks for.
-    TooOften { detail: String, wait: Option<Duration> },
+pub enum Trouble {
+    /// It may pass: refused connection, 5xx.
+    Passing {
+        /// What happened.
+        detail: String,
+        /// What the node asks for.
+        wait: Option<Duration>,
+    },
+    /// 429: we ask too much.
+    TooOften {
+        /// What happened.
+        detail: String,
+        /// What the node asks for.
+        wait: Option<Duration>,
+    },
     /// The time was spent; trying the same again would spend it again.
     Timeout(Duration),
     /// 401 or 403.
@@ -35,10 +45,11 @@ pub(crate) enum Trouble {
 
 /// Room for the answers to one question, however many exchanges it takes and however many run at once.
 #[derive(Debug)]
-pub(crate) struct Room(AtomicUsize);
+pub struct Room(AtomicUsize);
 
 impl Room {
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// So many bytes.
+    pub fn new(bytes: usize) -> Self {
         Self(AtomicUsize::new(bytes))
     }
 
@@ -67,7 +78,7 @@ impl Drop for Reading<'_> {
 
 /// The HTTP side of a node.
 #[derive(Debug)]
-pub(crate) struct Transport {
+pub struct Transport {
     client: Client,
     url: Url,
     headers: HeaderMap,
@@ -76,7 +87,11 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(node: &NodeConfig, patience: &Patience, limits: &Limits) -> Result<Self, ConfigFault> {
+    /// Answers of at most `response_bytes` are read.
+    ///
+    /// # Errors
+    /// [`ConfigFault`] for a header that cannot be sent, or `https` before the process has a TLS provider.
+    pub fn new(node: &NodeConfig, patience: &Patience, response_bytes: usize) -> Result<Self, ConfigFault> {
         let mut headers = own_headers(node)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(Self {
@@ -84,12 +99,15 @@ impl Transport {
             url: node.url.clone(),
             headers,
             request: patience.request,
-            response_bytes: limits.response_bytes,
+            response_bytes,
         })
     }
 
     /// Sends `body` and reads the answer whole, as far as there is `room`.
-    pub(crate) async fn post(&self, body: String, room: &Room) -> Result<Vec<u8>, Trouble> {
+    ///
+    /// # Errors
+    /// [`Trouble`], by what may help.
+    pub async fn post(&self, body: String, room: &Room) -> Result<Vec<u8>, Trouble> {
         let exchange = async {
             let sent = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body).send().await;
             let response = sent.map_err(passing)?;
@@ -130,7 +148,7 @@ fn own_headers(node: &NodeConfig) -> Result<HeaderMap, ConfigFault> {
 
 /// The opening of a WebSocket (RFC 6455, section 4.1), over the same HTTP and TLS as everything else.
 #[derive(Debug)]
-pub(crate) struct Upgrade {
+pub struct Upgrade {
     client: Client,
     url: Url,
     headers: HeaderMap,
@@ -138,7 +156,10 @@ pub(crate) struct Upgrade {
 
 impl Upgrade {
     /// `url` is `ws` or `wss`.
-    pub(crate) fn new(node: &NodeConfig, url: &Url, patience: &Patience) -> Result<Self, ConfigFault> {
+    ///
+    /// # Errors
+    /// As [`Transport::new`].
+    pub fn new(node: &NodeConfig, url: &Url, patience: &Patience) -> Result<Self, ConfigFault> {
         let http = url.as_str().replacen("ws", "http", 1);
         let url = Url::parse(&http).map_err(|fault| ConfigFault::new(&node.name, "a ws or wss URL", &fault))?;
         // HTTP/2 opens sockets in another way, which nodes do not offer.
@@ -150,8 +171,11 @@ impl Upgrade {
         Ok(Self { client, url, headers })
     }
 
-    /// The open connection, or why there is none.
-    pub(crate) async fn open(&self) -> Result<Upgraded, String> {
+    /// The open connection.
+    ///
+    /// # Errors
+    /// Why there is none, in words without the address.
+    pub async fn open(&self) -> Result<Upgraded, String> {
         let key = generate_key();
         let request = self.client.get(self.url.clone()).headers(self.headers.clone()).header(SEC_WEBSOCKET_KEY, &key);
         let response = request.send().await.map_err(chain)?;
@@ -241,12 +265,12 @@ mod tests {
 
     #[test]
     fn plain_http_needs_no_tls_provider_and_https_says_that_it_does() {
-        let (patience, limits) = (Patience::default(), Limits::default());
+        let patience = Patience::default();
         let http = NodeConfig::new("a", "http://127.0.0.1:1").unwrap();
-        assert!(Transport::new(&http, &patience, &limits).is_ok());
+        assert!(Transport::new(&http, &patience, 1).is_ok());
         let https = NodeConfig::new("a", "https://127.0.0.1:1").unwrap();
         assert!(CryptoProvider::get_default().is_none(), "expected no test to install a provider");
-        assert!(Transport::new(&https, &patience, &limits).unwrap_err().to_string().contains("TLS provider"));
+        assert!(Transport::new(&https, &patience, 1).unwrap_err().to_string().contains("TLS provider"));
         let [ws, wss] = ["ws://127.0.0.1:1/a", "wss://127.0.0.1:1/a"].map(|url| Url::parse(url).unwrap());
         assert_eq!(Upgrade::new(&http, &ws, &patience).unwrap().url.as_str(), "http://127.0.0.1:1/a");
         assert!(Upgrade::new(&http, &wss, &patience).unwrap_err().to_string().contains("TLS provider"));
@@ -292,6 +316,6 @@ mod tests {
     fn a_header_that_cannot_be_sent() {
         let mut node = NodeConfig::new("a", "http://127.0.0.1:1").unwrap();
         node.headers.push(("x y".to_owned(), crate::config::Secret::new("v")));
-        assert!(Transport::new(&node, &Patience::default(), &Limits::default()).is_err());
+        assert!(Transport::new(&node, &Patience::default(), 1).is_err());
     }
 }

@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// Measures one reader's way.
 #[derive(Debug, Default)]
-pub(crate) struct Meter {
+pub struct Meter {
     /// Where and when the present measure began.
     mark: Option<(u64, Instant)>,
     progress: Option<Progress>,
@@ -22,7 +22,7 @@ pub(crate) struct Meter {
 
 /// What is worth a line in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
+pub enum News {
     /// A back-fill begins.
     Begun(Progress),
     /// It goes on; at most each [`EVERY`].
@@ -33,7 +33,7 @@ pub(crate) enum News {
 
 impl Meter {
     /// The reader asks for what follows `height`, and the node claims `target`.
-    pub(crate) fn at(&mut self, height: u64, target: u64, now: Instant) -> Option<News> {
+    pub fn at(&mut self, height: u64, target: u64, now: Instant) -> Option<News> {
         if target.saturating_sub(height) < FAR {
             self.mark = None;
             return self.progress.take().map(|_| News::Done);
@@ -61,7 +61,7 @@ impl Meter {
     }
 
     /// As last measured; `None` near the tip.
-    pub(crate) fn progress(&self) -> Option<Progress> {
+    pub fn progress(&self) -> Option<Progress> {
         self.progress
     }
 }
@@ -73,7 +73,7 @@ fn pace(blocks: u64, time: Duration) -> u64 {
 
 impl News {
     /// One line in the log.
-    pub(crate) fn tell(self) {
+    pub fn tell(self) {
         let (it, words) = match self {
             Self::Begun(progress) => (progress, "far behind the ledger: reading what is missing"),
             Self::GoesOn(progress) => (progress, "reading what is missing"),

@@ -13,35 +13,36 @@ const REQUESTS_A_POLL: u32 = 4;
 
 /// A token bucket that holds the tokens of one second.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     per_second: u32,
     /// When the bucket is full again but for what was taken: a second after it would be empty.
     paid_until: Mutex<Option<Instant>>,
 }
 
 impl Pace {
-    pub(crate) fn new(per_second: u32) -> Self {
+    /// At most so many a second; 0 counts as 1.
+    pub fn new(per_second: u32) -> Self {
         Self { per_second: per_second.max(1), paid_until: Mutex::new(None) }
     }
 
     /// So many requests go into one batch at most: a second's worth.
-    pub(crate) fn batch(&self) -> usize {
+    pub fn batch(&self) -> usize {
         usize::try_from(self.per_second).unwrap_or(usize::MAX)
     }
 
     /// The height is not asked for more often than this, whatever the poll time is.
-    pub(crate) fn poll_least(&self) -> Duration {
+    pub fn poll_least(&self) -> Duration {
         Duration::from_secs(1) * REQUESTS_A_POLL / self.per_second
     }
 
     /// Whether the next request would have to wait.
-    pub(crate) fn is_spent(&self, now: Instant) -> bool {
+    pub fn is_spent(&self, now: Instant) -> bool {
         let paid_until = *self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
         paid_until.is_some_and(|until| (until + self.cost(1)).saturating_duration_since(now) > BURST)
     }
 
     /// Takes tokens for so many requests, and says how long to wait until they may be sent.
-    pub(crate) fn take(&self, requests: usize, now: Instant) -> Duration {
+    pub fn take(&self, requests: usize, now: Instant) -> Duration {
         let cost = self.cost(requests);
         // The one change is one assignment: a holder that panicked left nothing half done.
         let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);

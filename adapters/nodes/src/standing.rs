@@ -6,11 +6,11 @@ use hufu_schemas_core::Height;
 use tokio::time::Instant;
 
 use crate::config::Patience;
-use crate::node::NodeFault;
+use crate::fault::NodeFault;
 
 /// Why a node is not asked at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bench {
+pub enum Bench {
     /// Too far below the best. Asked all the same when nobody else serves: an old truth is still true.
     Behind,
     /// Its header at a height has another hash than the trusted one.
@@ -24,7 +24,8 @@ pub(crate) enum Bench {
 }
 
 impl Bench {
-    pub(crate) const fn as_str(self) -> &'static str {
+    /// The word in descriptions and logs.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Behind => "behind",
             Self::Forked => "forked",
@@ -44,9 +45,9 @@ impl Bench {
 
 /// How one node stands.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Standing {
+pub struct Standing {
     /// What it last claimed.
-    pub(crate) height: Option<Height>,
+    pub height: Option<Height>,
     benched: Option<Benched>,
     strikes: u32,
 }
@@ -61,7 +62,7 @@ struct Benched {
 impl Standing {
     /// Benches for a time that doubles with every further fault. A quiet time as long as the longest bench clears the
     /// count. `jitter` is within 0.5 to 1, so that nodes that failed together are not asked together.
-    pub(crate) fn bench(&mut self, fault: NodeFault, now: Instant, patience: &Patience, jitter: f64) {
+    pub fn bench(&mut self, fault: NodeFault, now: Instant, patience: &Patience, jitter: f64) {
         let why = fault.bench();
         if let Some(wait) = fault.asks_to_wait() {
             // It said how long, and meant no harm: neither longer nor shorter, and no strike.
@@ -78,17 +79,17 @@ impl Standing {
     }
 
     /// Why it is not asked now.
-    pub(crate) fn benched(&self, now: Instant) -> Option<Bench> {
+    pub fn benched(&self, now: Instant) -> Option<Bench> {
         self.benched.as_ref().filter(|bench| now < bench.until).map(|bench| bench.why)
     }
 
     /// What it did, while it is benched for it.
-    pub(crate) fn fault(&self, now: Instant) -> Option<&NodeFault> {
+    pub fn fault(&self, now: Instant) -> Option<&NodeFault> {
         self.benched.as_ref().filter(|bench| now < bench.until).map(|bench| &bench.fault)
     }
 
     /// It has caught up.
-    pub(crate) fn no_longer_behind(&mut self, now: Instant) {
+    pub fn no_longer_behind(&mut self, now: Instant) {
         if self.benched(now) == Some(Bench::Behind) {
             self.benched = None;
         }
@@ -96,7 +97,7 @@ impl Standing {
 }
 
 /// A factor from 0.5 to 1.
-pub(crate) fn jitter() -> f64 {
+pub fn jitter() -> f64 {
     // Without randomness everybody waits the full time, which is never wrong.
     getrandom::u32().map_or(1.0, |number| 0.5 + f64::from(number) / f64::from(u32::MAX) / 2.0)
 }
