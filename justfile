@@ -24,6 +24,7 @@ rules:
 # The suite with real ledger nodes; builds the node program on the first run.
 real-nodes:
     deploy/real-nodes/install-geth.sh
+    deploy/real-nodes/install-anvil.sh
     HUFU_REAL_NODES=1 cargo test -p hufu-gateway-cli --test real_nodes -- --nocapture
 
 # Three departments in one terminal.

@@ -98,6 +98,40 @@ async fn steps_that_cost_the_destination_too_much_come_in_smaller_batches() {
 }
 
 #[tokio::test]
+async fn another_branch_is_carried_from_where_the_destination_can_judge_it() {
+    let (origin, destination) = (Fake::default(), Fake::default());
+    origin.edit(|inner| inner.ledger = blocks(9));
+    destination.edit(|inner| (inner.wants, inner.branch_from) = (Some(6), Some(2)));
+    // No pause helps within the deadline of the test.
+    let hour = Duration::from_secs(3_600);
+    let (from, to) = (origin.serve().await, destination.serve().await);
+    let pace = Pace { backoff_first: hour, backoff_most: hour, ..quick() };
+    let courier = Running::start(relayer(&from, &to, "").with_pace(pace));
+    destination.until("the head comes to 9", |inner| inner.wants == Some(9)).await;
+    let firsts: Vec<bool> = destination.look().deliveries.iter().map(|it| holds(&it.body, "block 2")).collect();
+    assert_eq!(firsts, [false, true], "what was wanted, then the branch from further down");
+    courier.end().await;
+}
+
+#[tokio::test]
+async fn a_branch_that_is_left_is_not_carried_again_without_a_pause() {
+    let (origin, destination) = (Fake::default(), Fake::default());
+    origin.edit(|inner| inner.ledger = blocks(9));
+    destination.edit(|inner| (inner.wants, inner.branch_from, inner.leaves_branch) = (Some(6), Some(2), true));
+    let hour = Duration::from_secs(3_600);
+    let (from, to) = (origin.serve().await, destination.serve().await);
+    let pace = Pace { backoff_first: hour, backoff_most: hour, ..quick() };
+    let courier = Running::start(relayer(&from, &to, "").with_pace(pace));
+    courier.until_counted("hufu_relayer_updates_total{outcome=\"no-progress\"}").await;
+    assert_eq!(destination.look().deliveries.len(), 2);
+    courier.end().await;
+}
+
+fn holds(body: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(body).contains(text)
+}
+
+#[tokio::test]
 async fn a_page_waits_for_its_ledger_and_goes_on_with_what_is_missing() {
     let origin = Fake::with_lane(LANE, 6);
     let destination = Fake::wanting(&[LANE]);

@@ -60,6 +60,10 @@ pub(crate) struct Inner {
     pub(crate) ledger: Vec<String>,
     /// The height wanted next, where updates are wanted.
     pub(crate) wants: Option<u64>,
+    /// Steps from above this height do not link: the branch is wanted from here on. Forgotten once it came.
+    pub(crate) branch_from: Option<u64>,
+    /// The branch is no better, and left.
+    pub(crate) leaves_branch: bool,
     /// Leaf n of a lane waits until the ledger has come past height n.
     pub(crate) leaves_wait_for_ledger: bool,
     pub(crate) frozen: bool,
@@ -383,7 +387,13 @@ async fn take_updates(State(fake): State<Fake>, Path(id): Path<String>, headers:
         if inner.steps_most.is_some_and(|most| steps.len() > most) {
             return problem(&Refuse::with(422, "budget-exhausted"));
         }
+        let first = steps.first().unwrap()["height"].as_u64().unwrap();
         let last = steps.last().unwrap()["height"].as_u64().unwrap();
+        match inner.branch_from {
+            Some(from) if first > from => return json_of(&json!({ "wants": from })),
+            Some(_) if inner.leaves_branch => return json_of(&json!({ "wants": inner.wants })),
+            _ => inner.branch_from = None,
+        }
         let wants = inner.wants.map(|wants| wants.max(last + 1));
         inner.wants = wants;
         json_of(&json!({ "wants": wants }))

@@ -4,7 +4,8 @@
 //! otherwise each test prints why it was skipped. Nodes live in a folder of their own that is gone afterwards, listen on
 //! loopback only, and, where the kernel permits, in a network namespace of their own.
 //!
-//! A test begins with [`guard::enter`] and starts a [`geth::CliqueNetwork`] with what that returns.
+//! A test begins with [`guard::enter`] and starts a [`geth::CliqueNetwork`] with what that returns, or with
+//! [`guard::enter_with`] and starts an [`anvil::Anvil`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 #![allow(clippy::print_stdout, reason = "which process was killed and how long things took is what a reader comes for")]
 

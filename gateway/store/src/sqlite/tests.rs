@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use crate::conformance::{Pen, Place, audit, believed, conformance, held, now};
 use crate::error::StoreError;
 use crate::model::Role;
-use crate::sqlite::{file, held as held_sql, kept, lanes, ledgers, log, names, operator, records, stats, writer};
+use crate::sqlite::{
+    file, held as held_sql, kept, lanes, ledgers, log, names, operator, records, retractions, stats, writer,
+};
 use crate::step::AdmitStep;
 use crate::store::Store;
 
@@ -58,6 +60,7 @@ fn all_statements() -> Vec<(&'static str, &'static str)> {
         names::STATEMENTS,
         operator::STATEMENTS,
         records::STATEMENTS,
+        retractions::STATEMENTS,
         stats::STATEMENTS,
         writer::STATEMENTS,
     ]
