@@ -80,6 +80,11 @@ impl Derivation {
         if self.broken.is_some() { None } else { self.runs.last().map(|run| run.next) }
     }
 
+    /// Whether the growing run holds the stretch that begins at `from` from its first block on: only then is its count known.
+    pub(crate) fn spans(&self, from: Height) -> bool {
+        self.broken.is_none() && self.runs.last().is_some_and(|run| run.from <= from)
+    }
+
     /// Items that matched in this stretch so far.
     pub(crate) const fn matched(&self) -> u64 {
         self.matched

@@ -140,6 +140,7 @@ async fn a_deeper_one_retracts() {
     carry(&stage).await;
     let believed = stage.believed().await;
     assert_eq!(ids(&standing(&believed)), ids(&standing(&published)));
+    assert!(believed.iter().all(|record| record["completeness"] == "ledger"), "both branches were derived");
     let gone: Vec<&Value> = believed.iter().filter(|record| !record["retracted"].is_null()).collect();
     assert_eq!(
         gone.iter().map(|record| &record["recordId"]).collect::<Vec<_>>(),

@@ -208,6 +208,9 @@ impl Walk<'_> {
             Some(next) if Some(next) == covered.to.next() => {}
             _ => return hold("leaf-beyond-coverage", "leaves of later blocks stand before this one"),
         }
+        if !self.after.derivation.spans(covered.from) {
+            return hold("leaves-not-derived", "the stretch began before derivation did");
+        }
         let matched = self.after.derivation.matched();
         if matched == covered.matches {
             return Ok(());

@@ -275,6 +275,28 @@ fn sealed_leaves_make_the_stretch_log() {
 }
 
 #[test]
+fn a_stretch_that_was_derived_in_part_is_not_counted() {
+    let mut department = register();
+    department.mine(&[right("R-4", "confirm")]);
+    for (block, transaction) in [(1, 0), (1, 1), (3, 0)] {
+        department.state(block, transaction, |_| {});
+    }
+    // The leaf about block 3 stands before the coverage of blocks 1 and 2, and after a sealed one.
+    department.cover(1..3, 2);
+    department.state(4, 0, |_| {});
+    department.cover(3..5, 2);
+    let mut page = department.log.whole();
+    page.opened.remove(2);
+    let mut receiver = department.receiver();
+    receiver.rules.more = "sealed = true".to_owned();
+    let verdict = receiver.take(&page);
+    let expected = ["definition", "R-1", "sealed", "R-1", "covered", "R-4", "covered"];
+    assert_eq!(outcomes(&verdict), expected, "an honest count is no misconduct");
+    let gap = receiver.state.derivation.gap().unwrap();
+    assert_eq!((gap.from, gap.to, gap.reason.as_str()), (height(3), height(4), "leaves-not-derived"));
+}
+
+#[test]
 fn blocks_before_this_gateways_anchor_are_not_derived() {
     let department = Department::publishing();
     let mut receiver = department.receiver();
