@@ -32,10 +32,11 @@ fn cpu_now() -> Option<Duration> {
     Some(Duration::from_millis(user.saturating_add(system).saturating_mul(10)))
 }
 
-/// The middle of some numbers, and how far apart the lowest and the highest are, as a share of it.
+/// The middle of some numbers, the lowest, and how far apart the lowest and the highest are, as a share of the middle.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Spread {
     pub(super) median: f64,
+    pub(super) least: f64,
     pub(super) spread: f64,
 }
 
@@ -51,7 +52,7 @@ impl Spread {
             at(middle)
         };
         let (low, high) = (at(0), at(numbers.len().wrapping_sub(1)));
-        Self { median, spread: (high - low) / median }
+        Self { median, least: low, spread: (high - low) / median }
     }
 }
 
@@ -70,7 +71,7 @@ mod tests {
         let odd = Spread::of([3.0, 1.0, 2.0]);
         assert!((odd.median - 2.0).abs() < 1e-9 && (odd.spread - 1.0).abs() < 1e-9);
         let even = Spread::of([4.0, 2.0]);
-        assert!((even.median - 3.0).abs() < 1e-9);
+        assert!((even.median - 3.0).abs() < 1e-9 && (even.least - 2.0).abs() < 1e-9);
         assert!(Spread::of([]).median.is_nan());
     }
 

@@ -2,7 +2,7 @@
 
 use hufu_adapters_light_client::{Budget, DynLightClient, Family as _, Outcome, Selector, Step, TrustedBlock};
 use hufu_evm_devnet::bare;
-use hufu_evm_devnet::keys::Key;
+use hufu_evm_devnet::keys::{Key, recover};
 use hufu_evm_light_client::account::verify_account;
 use hufu_evm_light_client::receipt::write_evidence;
 use hufu_evm_light_client::seal::Seal;
@@ -47,7 +47,7 @@ impl Case {
 
 /// All of them; the first is one recovery, with which the others are compared.
 pub(super) fn all() -> anyhow::Result<Vec<Case>> {
-    let mut cases = vec![recovery()?];
+    let mut cases = recoveries()?;
     for (validators, headers) in [(4, 4_096), (7, 3_072), (21, 1_024), (100, 256)] {
         cases.push(followed(validators, headers)?);
     }
@@ -63,19 +63,29 @@ pub(super) fn all() -> anyhow::Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn recovery() -> anyhow::Result<Case> {
+/// With the library of the light client, and with the one that it was chosen over (docs/decisions/0003).
+fn recoveries() -> anyhow::Result<Vec<Case>> {
     let key = Key::derive(&SEED, "recovery", 0);
     let seal = |number: u64| -> anyhow::Result<(Hash32, Seal)> {
         let digest = keccak256(&number.to_be_bytes());
         Ok((digest, Seal::parse(key.sign(&(*digest.as_bytes()).into()).as_slice())?))
     };
     let seals = (0..RECOVERIES).map(seal).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Case::new("recover a signer, on one core", (RECOVERIES, "signers"), RECOVERIES, move || {
+    let same: Vec<_> =
+        seals.iter().map(|(digest, seal)| ((*digest.as_bytes()).into(), (*seal.as_bytes()).into())).collect();
+    let ours = Case::new("recover a signer, on one core", (RECOVERIES, "signers"), RECOVERIES, move || {
         for (digest, seal) in &seals {
             std::hint::black_box(seal.recover(digest)?);
         }
         Ok(())
-    }))
+    });
+    let other = Case::new("the same with k256", (RECOVERIES, "signers"), RECOVERIES, move || {
+        for (digest, seal) in &same {
+            anyhow::ensure!(std::hint::black_box(recover(digest, seal)).is_some(), "expected a signer");
+        }
+        Ok(())
+    });
+    Ok(vec![ours, other])
 }
 
 fn anchor(consensus: &str, hash: [u8; 32], more: Value) -> Value {

@@ -89,11 +89,8 @@ fn show(
         let units = number(case.units);
         let rate = Spread::of(imports.iter().map(|seconds| units / seconds));
         let times = Spread::of(taken.iter().zip(imports).map(|(ours, theirs)| theirs / ours.wall.as_secs_f64()));
-        let note = format!(
-            "import of the same file; ours is {:.2} times as fast (±{:.0} %)",
-            times.median,
-            50.0 * times.spread
-        );
+        let note =
+            format!("import of the same file; ours is {:.1} times as fast, at least {:.1}", times.median, times.least);
         rows.push(Row { name: node.version.clone(), rate, unit: case.unit, unavoidable: None, note });
     }
     let cores = thread::available_parallelism().map_or(1, usize::from);
