@@ -225,14 +225,17 @@ impl Chain {
 
     fn turns(&self) -> (u32, Option<Validator>) {
         let mut set = (*self.next).clone();
-        // Where nobody runs, no block is made either.
-        let most = u32::try_from(set.validators().len()).unwrap_or(u32::MAX);
-        for round in 0..most.saturating_mul(2) {
-            let Some(proposer) = set.proposer() else { break };
-            if !self.stopped.contains(&proposer.address()) {
+        // Where nobody runs no block is made, and where the few that run are a small part, neither.
+        let most = u32::try_from(set.validators().len()).unwrap_or(u32::MAX).saturating_mul(2);
+        for round in 0..most {
+            if let Some(proposer) = set.proposer().filter(|it| !self.stopped.contains(&it.address())) {
                 return (round, Some(proposer.clone()));
             }
-            set = set.advanced();
+            if round == 0 {
+                set = set.advanced();
+            } else {
+                set.turn();
+            }
         }
         (0, self.next.proposer().cloned())
     }

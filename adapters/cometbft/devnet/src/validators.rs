@@ -80,22 +80,38 @@ impl ValidatorSet {
         merkle::root_of(self.validators.iter().map(Validator::encode))
     }
 
-    /// The same set one turn later: for the next height, or for the next round.
+    /// The same set one turn later: for the next height.
     #[must_use]
     pub fn advanced(&self) -> Self {
+        self.advanced_by(1)
+    }
+
+    /// The same set so many turns later: a lost round costs a turn (`CopyIncrementProposerPriority`). None are none.
+    #[must_use]
+    pub fn advanced_by(&self, turns: u32) -> Self {
         let mut set = self.clone();
+        if turns == 0 {
+            return set;
+        }
         set.rescale();
         set.center();
-        let total = set.total();
-        for validator in &mut set.validators {
+        for _ in 0..turns {
+            set.turn();
+        }
+        set
+    }
+
+    /// Everybody gains its power; whoever has the most proposes, and pays for it. Goes on from [`Self::advanced`].
+    pub(crate) fn turn(&mut self) {
+        let total = self.total();
+        for validator in &mut self.validators {
             validator.priority = validator.priority.saturating_add(validator.power);
         }
         let highest = |(_, a): &(usize, &Validator)| (a.priority, Reverse(a.address()));
-        set.proposer = set.validators.iter().enumerate().max_by_key(highest).map_or(0, |(at, _)| at);
-        if let Some(proposer) = set.validators.get_mut(set.proposer) {
+        self.proposer = self.validators.iter().enumerate().max_by_key(highest).map_or(0, |(at, _)| at);
+        if let Some(proposer) = self.validators.get_mut(self.proposer) {
             proposer.priority = proposer.priority.saturating_sub(total);
         }
-        set
     }
 
     /// The set of the next height: changed by the updates of a block, then one turn later (`state/execution.go`,

@@ -124,6 +124,21 @@ async fn a_stopped_proposer_costs_a_round() {
 }
 
 #[tokio::test]
+async fn two_stopped_proposers_in_a_row_cost_two_rounds() {
+    let devnet = Devnet::start(DevnetConfig { validators: 7, ..DevnetConfig::default() }).await.unwrap();
+    let set = devnet.block(1).unwrap().validators.advanced();
+    let turn = |round: u32| set.advanced_by(round).proposer().unwrap().public_key;
+    let known = devnet.known_validators();
+    for round in 0..2 {
+        devnet.stop_validator(known.iter().position(|key| *key == turn(round)).unwrap()).unwrap();
+    }
+    mine(&devnet, 1);
+    let block = devnet.block(2).unwrap();
+    assert_eq!(block.commit.round, 2);
+    assert_eq!(block.header.proposer_address, hufu_cometbft_devnet::keys::address(&turn(2)));
+}
+
+#[tokio::test]
 async fn changes_at_which_a_real_network_halts() {
     for changes in [vec![(5, 0)], vec![(0, 5), (0, 6)], vec![(0, 0), (1, 0), (2, 0), (3, 0)]] {
         let devnet = devnet().await;

@@ -116,10 +116,7 @@ fn recorded_sets_proposers_and_priorities_follow_our_rules() {
             assert_eq!(set.hash().to_vec(), header.validators_hash, "{what}");
             assert_eq!(next.hash().to_vec(), header.next_validators_hash, "{what}");
             assert_eq!(set.validators(), validators(&network, height), "{what}");
-            let mut turn = set.clone();
-            for _ in 0..commit_of(&signed["commit"]).round {
-                turn = turn.advanced();
-            }
+            let turn = set.advanced_by(commit_of(&signed["commit"]).round);
             // A round that was lost and a block that was proposed again keep their first proposer; there are none here.
             assert_eq!(turn.proposer().unwrap().address().to_vec(), header.proposer_address, "{what}");
             let after = next.next(&updates_at(&network, height, &next)).unwrap();
