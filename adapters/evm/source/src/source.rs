@@ -18,6 +18,7 @@ use hufu_adapters_nodes::standing::{Bench, Standing, jitter};
 use hufu_adapters_source::{BlockEvidence, NodeStatus, Progress, Source, SourceDescription, SourceError};
 use hufu_evm_light_client::anchor::FAMILY;
 use hufu_evm_light_client::block_state::BlockState;
+use hufu_evm_light_client::fault::Reason;
 use hufu_evm_light_client::receipt::{open_evidence, write_evidence};
 use hufu_evm_light_client::{Hash32, Header, needs_evidence};
 use hufu_schemas_core::Height;
@@ -529,6 +530,10 @@ impl Source for EvmSource {
     }
 
     fn refused(&self, reason: &str) {
+        // A lane over slots that begins too low: no node can mend that.
+        if reason == Reason::ParentState.as_str() {
+            return;
+        }
         let served = self.view().served.take();
         let Some(at) = served else { return };
         if reason == BRANCH_NOT_BETTER {

@@ -6,7 +6,7 @@ use hufu_schemas_core::{LaneId, RecordId};
 use serde_json::{Value, json};
 
 use crate::ledger::{Ledger, certificate};
-use crate::support::{Office, Stage, ids, policy_of};
+use crate::support::{Office, Stage, ids, policy_of, until};
 
 const RULE: &str = r#"
 target: {type: e-certificate, schema: "1.0"}
@@ -203,4 +203,22 @@ async fn a_courier_cannot_take_a_slots_proof_away() {
     assert_eq!(problem.code.as_str(), "evidence-missing", "{problem:?}");
     stage.receiver.post_page(&stage.lane, &good).await.unwrap();
     assert_eq!(stage.believed().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_over_slots_begins_above_the_anchor() {
+    let ledger = Ledger::start().await;
+    put(&ledger, 1, 1, 0);
+    ledger.mine();
+    let nodes = vec![("own", ledger.devnet.url())];
+    let mut office = Office::publishing_by("notary.example", &ledger, nodes, &mapping(&ledger, &[key(1)])).await;
+    office.has_published(1).await;
+    // The same lane from the anchor itself on, as another epoch.
+    let config = std::fs::read_to_string(office.file("gateway.toml")).unwrap();
+    office
+        .write("gateway.toml", &config.replace("epoch = 1", "epoch = 2").replace("from_height = 1", "from_height = 0"));
+    office.cut_and_open().await;
+    let refused = "hufu_rejections_total{reason=\"parent-state-unknown\",where=\"ledger\"}";
+    until("the lane to be refused", || async { office.metrics().contains(refused).then_some(()) }).await;
+    assert_eq!(office.records(&office.lane()).await.len(), 1, "the lane of before stands");
 }
