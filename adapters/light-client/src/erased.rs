@@ -320,3 +320,96 @@ impl<C: LightClient> DynLightClient for Erased<C> {
         self.0.conflict(&block.facts, other, budget)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Advance;
+
+    /// A family that goes back from height 9 to whatever it is told, with blocks of one finality.
+    struct GoesBack {
+        ledger: LedgerId,
+        to: u64,
+        firm: u64,
+        finality: Finality,
+    }
+
+    impl GoesBack {
+        fn new(to: u64, firm: u64, finality: Finality) -> Erased<Self> {
+            let ledger = LedgerId::of_genesis("sim", &[1; 32]).unwrap();
+            Erased::new(Self { ledger, to, firm, finality })
+        }
+    }
+
+    fn at(height: u64) -> (Height, BlockHash) {
+        (Height::new(height), BlockHash::from_bytes([7; 32]))
+    }
+
+    impl LightClient for GoesBack {
+        type Head = u64;
+
+        fn version(&self) -> ClientVersion {
+            ClientVersion { name: "goes-back".to_owned(), version: 1 }
+        }
+
+        fn ledger(&self) -> &LedgerId {
+            &self.ledger
+        }
+
+        fn anchor(&self) -> u64 {
+            9
+        }
+
+        fn describe(&self, head: &u64) -> HeadFacts {
+            let wants = Height::new(head + 1);
+            let (trusted_until, confirmations, validators) = (None, 0, Vec::new());
+            HeadFacts { last: Some(at(*head)), wants, trusted_until, confirmations, validators }
+        }
+
+        fn firm(&self, _: &u64) -> Option<Height> {
+            Some(Height::new(self.firm))
+        }
+
+        fn advance(&self, _: &u64, _: &[Step], _: Timestamp, _: &mut Budget) -> Outcome<Advance<u64>> {
+            let block = |height: u64| BlockFacts {
+                height: at(height).0,
+                hash: at(height).1,
+                time: Timestamp::from_seconds(1).unwrap(),
+                finality: self.finality,
+                state: Vec::new(),
+            };
+            Outcome::Accept(Advance { head: 10, blocks: (self.to..=10).map(block).collect() })
+        }
+
+        fn prove(&self, _: &BlockFacts, _: Wanted<'_>, _: Option<&[u8]>, _: &mut Budget) -> Outcome<Vec<ItemFacts>> {
+            Outcome::Accept(Vec::new())
+        }
+
+        fn conflict(&self, _: &BlockFacts, _: &Step, _: &mut Budget) -> Option<Misbehaviour> {
+            None
+        }
+    }
+
+    fn goes_back(to: u64, firm: u64, finality: Finality) -> Result<Option<Height>, &'static str> {
+        let client = GoesBack::new(to, firm, finality);
+        let now = Timestamp::from_seconds(2).unwrap();
+        match client.advance(&client.anchor(), &[], now, &mut Budget::for_update()) {
+            Outcome::Accept(advanced) => Ok(advanced.undone_from),
+            Outcome::Reject(rejection) => Err(rejection.reason()),
+            Outcome::NotYet(shortfall) => Err(shortfall.reason()),
+        }
+    }
+
+    #[test]
+    fn trust_goes_back_only_where_a_ledger_is_never_final_and_only_above_what_is_firm() {
+        for finality in [Finality::Probabilistic, Finality::Unsealed] {
+            assert_eq!(goes_back(10, 5, finality), Ok(None));
+            assert_eq!(goes_back(6, 5, finality), Ok(Some(Height::new(6))));
+            assert_eq!(goes_back(5, 5, finality), Err("trust-moved-back"));
+        }
+        for finality in [Finality::BftFinal, Finality::Authority] {
+            assert_eq!(goes_back(10, 5, finality), Ok(None));
+            assert_eq!(goes_back(6, 5, finality), Err("trust-moved-back"), "whatever the family believes");
+        }
+    }
+}
