@@ -1,5 +1,8 @@
 //! What commands that go on running share: a runtime, logs, and an end by ctrl-c or SIGTERM.
 
+use std::pin::Pin;
+use std::task::Poll;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -46,4 +49,12 @@ pub(crate) async fn asked_to_stop() {
     }
     #[cfg(not(unix))]
     interrupt.await;
+}
+
+/// The same, listening already: for a command that says that it is ready, after which a signal may come at once.
+pub(crate) async fn listening_for_stop() -> Pin<Box<dyn Future<Output = ()>>> {
+    let mut stop = Box::pin(asked_to_stop());
+    // The first look installs the handlers.
+    let asked = std::future::poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await;
+    if asked { Box::pin(std::future::ready(())) } else { stop }
 }
