@@ -212,6 +212,11 @@ impl<L: Layout + ?Sized> Block<L> {
         self.recovered().iter().take(self.extra.seals().len()).cloned().collect()
     }
 
+    /// Whom those committed seals name that name anybody, for showing; what is believed asks [`Block::require_quorum`].
+    pub fn named_signers(&self) -> impl Iterator<Item = Address> {
+        self.recovered().iter().take(self.extra.seals().len()).filter_map(|signer| signer.as_ref().ok().copied())
+    }
+
     /// Whom the block names as its proposer, not yet known to be a validator.
     ///
     /// # Errors

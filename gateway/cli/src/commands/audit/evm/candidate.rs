@@ -55,10 +55,8 @@ impl Candidate {
     /// Distinct signers among those that are trusted.
     pub(super) fn signers(&self, trusted: &[Address]) -> BTreeSet<Address> {
         let recovered: Vec<Address> = match self {
-            Self::Bft(block) => {
-                let digest = block.seal_digest();
-                block.extra().seals().iter().filter_map(|seal| seal.recover(&digest).ok()).collect()
-            }
+            // Recovered once, for the judgement and for what is shown.
+            Self::Bft(block) => block.named_signers().collect(),
             Self::Clique(block) => block.signer().into_iter().collect(),
         };
         recovered.into_iter().filter(|signer| trusted.contains(signer)).collect()
