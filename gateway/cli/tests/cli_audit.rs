@@ -534,6 +534,10 @@ fn an_anchor_that_cannot_be_used_is_misuse() {
         (format!("{}confirmations = 2\n", good.replace("qbft", "ibft2")), "/confirmations"),
         (good.replace("height = 0\n", ""), "/height"),
         (format!("{good}finality = \"bft-final\"\n"), "/finality"),
+        (
+            format!("{}confirmations = 2\n", good.replace("qbft", "unsealed")),
+            "/consensus: expected a kind whose blocks somebody seals",
+        ),
         (good.replace("evm", "other"), "/family"),
         ("height = ".to_owned(), "line 1"),
     ];
