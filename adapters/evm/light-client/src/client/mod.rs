@@ -20,7 +20,7 @@ mod window;
 
 pub use find::{needs_evidence, pinned_speakers};
 use judge::number;
-pub use skip::MAX_SKIP_SECONDS;
+pub use skip::{MAX_SKIP_SECONDS, SKIP_AFTER_SECONDS};
 use window::Window;
 
 use crate::anchor::Anchor;

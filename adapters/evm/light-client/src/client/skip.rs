@@ -3,6 +3,7 @@
 //! A block above the next one is believed when all of this holds; docs/evm.md says why, and when it is not safe:
 //! - the anchor says `skipping`, which only QBFT and IBFT 2.0 may;
 //! - the trusted block is not genesis, and may still be extended at the caller's time;
+//! - the trusted block is at least [`SKIP_AFTER_SECONDS`] old by the caller's clock;
 //! - the higher block is at most [`MAX_SKIP_SECONDS`] later, and at most as many blocks higher as it is seconds later;
 //! - ceil(2n/3) of its own list sealed it, as always;
 //! - and enough distinct validators of the *trusted* set are among those who sealed it ([`Share::need`]).
@@ -27,6 +28,11 @@ use hufu_schemas_core::{Height, Timestamp};
 /// that through an outage; the share of a validator set that still stands for it after so long is another matter.
 pub const MAX_SKIP_SECONDS: u64 = 28 * 86_400;
 
+/// How old the trusted block must be before anything above the next block is looked at: an hour. A block that is passed
+/// over is never trusted, and its records wait for an operator for ever. A head that keeps up needs no skip; if it could
+/// be made to skip, any courier who holds no key could bury a revocation by bringing the newest header first.
+pub const SKIP_AFTER_SECONDS: u64 = 3_600;
+
 impl EvmLightClient {
     /// Judges a block that is higher than the next one.
     pub(super) fn judge_skip(
@@ -44,6 +50,9 @@ impl EvmLightClient {
             return Err(nearer());
         }
         self.require_fresh(link, now)?;
+        if now.seconds() < link.time.saturating_add(SKIP_AFTER_SECONDS) {
+            return Err(nearer());
+        }
         budget.hashed_bytes(step.bytes.len())?;
         let candidate = self.read(step)?;
         let Candidate::Bft(block) = &candidate else { return Err(self.of_another_anchor().into()) };

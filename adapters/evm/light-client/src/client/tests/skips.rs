@@ -1,8 +1,28 @@
 //! Skipping headers: what is believed, what waits, and the attacks of docs/evm.md, those that succeed included.
 
 use super::*;
-use crate::client::MAX_SKIP_SECONDS;
+use crate::client::{MAX_SKIP_SECONDS, SKIP_AFTER_SECONDS};
 use proptest::prelude::*;
+
+/// After an outage: the first block is old enough to skip from.
+fn now() -> Timestamp {
+    time(GENESIS_TIME + SKIP_AFTER_SECONDS + 100)
+}
+
+fn go(client: &dyn DynLightClient, head: &StoredHead, steps: &[Step]) -> (StoredHead, Vec<TrustedBlock>) {
+    match client.advance(head, steps, now(), &mut Budget::for_update()) {
+        Outcome::Accept(advanced) => (advanced.head, advanced.blocks),
+        other => panic!("expected the steps to be accepted, got {other:?}"),
+    }
+}
+
+fn refused(client: &dyn DynLightClient, head: &StoredHead, steps: &[Step]) -> &'static str {
+    match client.advance(head, steps, now(), &mut Budget::for_update()) {
+        Outcome::Accept(advanced) => panic!("expected a refusal, got {} blocks", advanced.blocks.len()),
+        Outcome::NotYet(shortfall) => shortfall.reason(),
+        Outcome::Reject(rejection) => rejection.reason(),
+    }
+}
 
 /// The kinds that may skip.
 const KINDS: [Kind; 2] = [Kind::Qbft, Kind::Ibft2];
@@ -40,6 +60,23 @@ fn answer(client: &Erased<EvmLightClient>, head: &StoredHead, draft: &BftDraft) 
         Outcome::Accept(advanced) => Ok(advanced.head),
         Outcome::NotYet(shortfall) => Err(shortfall.reason()),
         Outcome::Reject(rejection) => Err(rejection.reason()),
+    }
+}
+
+#[test]
+fn a_courier_who_brings_the_newest_header_first_buries_no_block_of_a_head_that_keeps_up() {
+    for kind in KINDS {
+        let ledger = Ledger::of(kind, 4, 1).grown(30);
+        let (client, head) = started(&ledger, json!(true));
+        let newest = &ledger.steps[30..];
+        let at = |now| match client.advance(&head, newest, time(now), &mut Budget::for_update()) {
+            Outcome::Accept(_) => "skipped",
+            Outcome::NotYet(shortfall) => shortfall.reason(),
+            Outcome::Reject(rejection) => rejection.reason(),
+        };
+        // The first block carries the second after genesis.
+        assert_eq!(at(GENESIS_TIME + SKIP_AFTER_SECONDS), "headers-wanted", "{kind:?}");
+        assert_eq!(at(GENESIS_TIME + 1 + SKIP_AFTER_SECONDS), "skipped", "{kind:?}");
     }
 }
 
