@@ -116,7 +116,11 @@ fn bytes(value: Option<&Value>) -> Result<Vec<u8>, Fault> {
     }
 }
 
-fn tx_result(value: &Value) -> Result<TxResult, Fault> {
+/// What validators sign of one entry of `/block_results`, or of the `tx_result` of `/tx`.
+///
+/// # Errors
+/// [`Fault`] if it cannot be read.
+pub fn tx_result(value: &Value) -> Result<TxResult, Fault> {
     let gas = |key: &str| match value.get(key) {
         None | Some(Value::Null) => Ok(0),
         Some(Value::String(text)) => text.parse().map_err(|_| Fault::new(Reason::Rpc, "gas", text)),

@@ -2,6 +2,7 @@
 //!
 //! What every family's audit prints is here; how a family's blocks are judged is in a module of its own.
 
+mod cometbft;
 mod evm;
 
 use clap::Subcommand;
@@ -15,11 +16,13 @@ use crate::output::Output;
 #[command(after_help = evm::EXAMPLES)]
 pub(crate) enum Audit {
     Evm(evm::Args),
+    Cometbft(cometbft::Args),
 }
 
 pub(crate) fn run(command: &Audit, out: &Output) -> anyhow::Result<Answer> {
     match command {
         Audit::Evm(args) => evm::run(args, out),
+        Audit::Cometbft(args) => cometbft::run(args, out),
     }
 }
 
@@ -45,11 +48,17 @@ impl Verdict {
     }
 }
 
-/// Signers found and signers needed.
+/// Signers found and signers needed; where signers have powers, their powers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 struct Count {
-    have: usize,
-    need: usize,
+    have: u64,
+    need: u64,
+}
+
+impl Count {
+    const fn of(have: usize, need: usize) -> Self {
+        Self { have: have as u64, need: need as u64 }
+    }
 }
 
 /// One block's row.
@@ -88,6 +97,9 @@ struct Summary {
     /// Where receipts were given. For a person: what is wrong with a block's receipts stands in its row.
     #[serde(skip)]
     receipts: Option<Receipts>,
+    /// The same for a ledger whose transactions, results and keys are proven one by one.
+    #[serde(skip)]
+    beside: Option<String>,
 }
 
 /// The last line.
@@ -122,6 +134,9 @@ impl Summary {
         );
         if let Some(receipts) = self.receipts {
             words += &format!("; {}", receipts.words());
+        }
+        if let Some(beside) = &self.beside {
+            words += &format!("; {beside}");
         }
         words
     }

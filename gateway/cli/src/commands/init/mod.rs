@@ -38,9 +38,12 @@ const POLICY: &str = include_str!("policy.toml");
 /// As gateway.toml names it.
 const DATABASE: &str = "hufu.db";
 
-const MAPPINGS: [(&str, &str); 3] = [
+const MAPPINGS: [(&str, &str); 6] = [
     ("certificate.yaml", include_str!("../../../../../schemas/mappings/certificate.yaml")),
+    ("certificate-state.yaml", include_str!("../../../../../schemas/mappings/certificate-state.yaml")),
     ("clearance.yaml", include_str!("../../../../../schemas/mappings/clearance.yaml")),
+    ("enforcement-notice.yaml", include_str!("../../../../../schemas/mappings/enforcement-notice.yaml")),
+    ("food-trace.yaml", include_str!("../../../../../schemas/mappings/food-trace.yaml")),
     ("property-right.yaml", include_str!("../../../../../schemas/mappings/property-right.yaml")),
 ];
 

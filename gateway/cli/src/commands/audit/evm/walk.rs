@@ -209,7 +209,7 @@ impl Walk {
             return None;
         }
         let signers = candidate.signers(block.validators());
-        let quorum = Count { have: signers.len(), need: candidate.need(block.validators()) };
+        let quorum = Count::of(signers.len(), candidate.need(block.validators()));
         Some(Ok(Good {
             rules: Rules::Bft(after),
             signers,
@@ -246,7 +246,7 @@ impl Walk {
         // Genesis has no seals: the operator's word is all there is.
         let signers = if candidate.number() == 0 { BTreeSet::new() } else { candidate.signers(candidate.listed()) };
         let need = if candidate.number() == 0 { 0 } else { candidate.need(candidate.listed()) };
-        Ok(Good { rules, quorum: Count { have: signers.len(), need }, signers, buried_by: None, votes_lost: false })
+        Ok(Good { rules, quorum: Count::of(signers.len(), need), signers, buried_by: None, votes_lost: false })
     }
 
     fn follow(&mut self, block: &Block<'_>, candidate: &Candidate) -> Vec<Row> {
@@ -281,7 +281,7 @@ impl Walk {
             (Rules::Bft(state), Candidate::Bft(block)) => {
                 let rules = Rules::Bft(state.advance(block, self.anchor.epoch, &mut budget)?);
                 let signers = candidate.signers(block.validators());
-                let quorum = Count { have: signers.len(), need: candidate.need(block.validators()) };
+                let quorum = Count::of(signers.len(), candidate.need(block.validators()));
                 Ok(Good {
                     rules,
                     signers,
@@ -292,7 +292,7 @@ impl Walk {
             }
             (Rules::Clique(state), Candidate::Clique(block)) => {
                 let (signer, after) = state.advance(block, self.anchor.epoch, &mut budget)?;
-                let quorum = Count { have: 0, need: after.confirmations(self.anchor.confirmations) };
+                let quorum = Count::of(0, after.confirmations(self.anchor.confirmations));
                 let signers = BTreeSet::from([signer]);
                 Ok(Good { rules: Rules::Clique(after), signers, quorum, buried_by: Some(signer), votes_lost: false })
             }
@@ -341,7 +341,7 @@ impl Walk {
         let signers = candidate.signers(trusted);
         let need = if trusted.is_empty() { 0 } else { candidate.need(trusted) };
         let have = if self.anchor.consensus == Consensus::Clique { 0 } else { signers.len() };
-        row.quorum = Count { have, need };
+        row.quorum = Count::of(have, need);
         row.signers = signers.iter().map(Address::to_string).collect();
         row
     }
@@ -389,7 +389,7 @@ impl Walk {
             let members = state.signers();
             let seen: BTreeSet<&Address> = on_top.iter().filter(|it| members.binary_search(it).is_ok()).collect();
             let need = state.confirmations(self.anchor.confirmations);
-            waiting.row.quorum = Count { have: seen.len(), need };
+            waiting.row.quorum = Count::of(seen.len(), need);
             settled |= confirmed.is_ok();
             // A block whose body or receipts are wrong counts as a confirmation and stays rejected.
             let undecided = waiting.row.verdict == Verdict::NotYet;
