@@ -136,6 +136,14 @@ impl Gateway {
         policy: Arc<TrustPolicy>,
     ) -> Result<PageReceipt, Problem> {
         let before = state.edge.size();
+        let (now, high_water) = (self.clock.now(), self.high_water().await?);
+        if page::taken_back_from(&page).is_some() {
+            // What a page takes back is looked up leaf by leaf: not for anybody who is not the lane's origin.
+            let clock = page::Clock { now, high_water };
+            if let Err(rejection) = page::closes(&page, &state, &policy, clock) {
+                return Err(self.reject(Some(peer), lane, page.from, rejection, inbox).await);
+            }
+        }
         let standing = self.standing(lane, &page, &state).await?;
         let mut wanted = page::heights(&page, &state);
         for leaf in standing.values() {
@@ -145,7 +153,6 @@ impl Gateway {
         self.load_readers(&state, inbox).await?;
         let again = inbox.strikes.get(peer).is_some_and(|(from, number)| *from == page.from && *number >= STRIKES);
         let bad_evidence = if again { BadEvidence::Hold } else { BadEvidence::Refuse };
-        let (now, high_water) = (self.clock.now(), self.high_water().await?);
         let (families, registry, readers) = (self.families.clone(), self.registry.clone(), inbox.readers.clone());
         let from = page.from;
         let timer = self.metrics.verify_timer();

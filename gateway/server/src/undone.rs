@@ -19,6 +19,9 @@ const LEAVES_AT_A_TIME: u64 = 512;
 /// Leaves that one reorganisation may take from a lane: 128 blocks of 400 events. About 300 bytes each in memory.
 const UNDONE_MOST: usize = 51_200;
 
+/// Leaves of a lane that are read in search of them, those taken back before included: four reorganisations on end.
+const READ_MOST: u64 = 4 * 51_200;
+
 /// Reads a lane backwards, leaf by leaf, past those that were taken back.
 struct Backwards<'a> {
     store: &'a Store,
@@ -27,18 +30,24 @@ struct Backwards<'a> {
     end: u64,
     read: Vec<(u64, Option<Statement>)>,
     taken_back: BTreeSet<u64>,
+    /// Leaves that may still be read.
+    left: u64,
+    /// Whether reading ended for that reason.
+    cut: bool,
 }
 
 impl<'a> Backwards<'a> {
     fn new(store: &'a Store, state: &'a LaneState) -> Self {
-        Self { store, lane: &state.lane, end: state.edge.size(), read: Vec::new(), taken_back: BTreeSet::new() }
+        let (end, left) = (state.edge.size(), READ_MOST);
+        Self { store, lane: &state.lane, end, read: Vec::new(), taken_back: BTreeSet::new(), left, cut: false }
     }
 
     /// The next leaf below that stands and speaks of a block.
     async fn next(&mut self) -> Result<Option<StandingLeaf>, StoreError> {
         loop {
             let Some((sequence, statement)) = self.read.pop() else {
-                if self.end == 0 {
+                if self.end == 0 || self.left == 0 {
+                    self.cut = self.end > 0;
                     return Ok(None);
                 }
                 self.read_more().await?;
@@ -59,6 +68,7 @@ impl<'a> Backwards<'a> {
 
     async fn read_more(&mut self) -> Result<(), StoreError> {
         let mut from = self.end.saturating_sub(LEAVES_AT_A_TIME);
+        self.left = self.left.saturating_sub(self.end - from);
         let (first, end) = (from, self.end);
         while from < end {
             let room = u32::try_from(end - from).unwrap_or(u32::MAX);
@@ -93,7 +103,7 @@ pub(crate) async fn standing_from(
         }
         found.insert(leaf.sequence, leaf);
     }
-    Ok(Some(found))
+    Ok(Some(found).filter(|_| !backwards.cut))
 }
 
 /// Takes back the leaves of a published lane whose blocks are no longer trusted; whether there were any.
@@ -120,6 +130,9 @@ pub(crate) async fn take_back(gateway: &Gateway, lane: &OriginLane, state: &Lane
         }
         lowest = Some(lowest.map_or(leaf.lowest, |lowest| lowest.min(leaf.lowest)));
         undone.insert(leaf.sequence, leaf);
+    }
+    if backwards.cut {
+        return Err(format!("the last {READ_MOST} leaves were all taken back: begin a new epoch of the lane"));
     }
     let Some(lowest) = lowest else { return Ok(false) };
     // A `covered` leaf may begin below leaves that stand: what they speak of is read already.

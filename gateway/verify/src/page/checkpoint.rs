@@ -4,17 +4,18 @@ use hufu_schemas_core::checkpoint::{Checkpoint, SignedCheckpoint};
 use hufu_schemas_core::merkle::verify_consistency;
 use hufu_schemas_core::page::Page;
 
-use super::{CLOCK_DRIFT_SECONDS, PageContext, PageRejection, clock_is_behind};
+use super::{CLOCK_DRIFT_SECONDS, Clock, PageRejection};
 use crate::admission::{LaneState, Misconduct};
-use crate::policy::LanePolicy;
+use crate::policy::{LanePolicy, TrustPolicy};
 
 /// Everything about a page's checkpoint that needs no leaf.
 pub(super) fn admit_checkpoint<'a>(
     page: &Page,
     state: &LaneState,
-    context: &PageContext<'a>,
+    policy: &'a TrustPolicy,
+    clock: Clock,
 ) -> Result<(&'a LanePolicy, Checkpoint), PageRejection> {
-    let (policy, checkpoint) = admit_note(&page.checkpoint, state, context)?;
+    let (policy, checkpoint) = admit_note(&page.checkpoint, state, policy, clock)?;
     if page.from != state.edge.size() {
         return Err(PageRejection::Gap { expected: state.edge.size(), got: page.from });
     }
@@ -29,21 +30,22 @@ pub(super) fn admit_checkpoint<'a>(
 pub(super) fn admit_note<'a>(
     note: &str,
     state: &LaneState,
-    context: &PageContext<'a>,
+    policy: &'a TrustPolicy,
+    clock: Clock,
 ) -> Result<(&'a LanePolicy, Checkpoint), PageRejection> {
     let lane = &state.lane;
-    let trusted = context.policy.lane(lane).zip(context.policy.peer(lane.gateway()));
+    let trusted = policy.lane(lane).zip(policy.peer(lane.gateway()));
     let (policy, peer) = trusted.ok_or_else(|| PageRejection::LaneNotTrusted(lane.clone()))?;
     if let Some(reason) = &state.frozen {
         return Err(PageRejection::Frozen { lane: lane.clone(), reason: reason.clone() });
     }
-    if clock_is_behind(context) {
-        return Err(PageRejection::ClockBehind { now: context.now, high_water: context.high_water });
+    if clock.is_behind() {
+        return Err(PageRejection::ClockBehind { now: clock.now, high_water: clock.high_water });
     }
     let checkpoint = SignedCheckpoint::parse(note)?.verify(lane, &peer.log_keys)?;
     let order = |reason, expected: String, got: String| PageRejection::CheckpointOrder { reason, expected, got };
-    if checkpoint.time > context.now.plus(CLOCK_DRIFT_SECONDS) {
-        let expected = format!("a time until {} of this clock", context.now.plus(CLOCK_DRIFT_SECONDS));
+    if checkpoint.time > clock.now.plus(CLOCK_DRIFT_SECONDS) {
+        let expected = format!("a time until {} of this clock", clock.now.plus(CLOCK_DRIFT_SECONDS));
         return Err(order("checkpoint-ahead-of-clock", expected, checkpoint.time.to_string()));
     }
     contradiction(state, &checkpoint, note)?;

@@ -170,7 +170,7 @@ fn add(ranges: &mut Vec<RangeInclusive<Height>>, from: Height, to: Height) {
 /// Why the page is refused whole; see the module's words on faults.
 pub fn verify(page: &Page, state: &LaneState, context: &PageContext<'_>) -> Result<PageVerdict, PageRejection> {
     let lane = &state.lane;
-    let (policy, checkpoint) = admit_checkpoint(page, state, context)?;
+    let (policy, checkpoint) = admit_checkpoint(page, state, context.policy, context.clock())?;
     close(page, state, &checkpoint)?;
     let mut walk = Walk::new(context, policy, state, page.evidence(), Some(page));
     let waiting = walk.leaves(page)?;
@@ -194,7 +194,7 @@ pub fn verify(page: &Page, state: &LaneState, context: &PageContext<'_>) -> Resu
 /// # Errors
 /// As for a page: unsigned, of another lane, from the future, going back, or contradicting what was seen.
 pub fn observe(note: &str, state: &LaneState, context: &PageContext<'_>) -> Result<Option<Admission>, PageRejection> {
-    let (_, checkpoint) = admit_note(note, state, context)?;
+    let (_, checkpoint) = admit_note(note, state, context.policy, context.clock())?;
     let size = state.edge.size();
     let newer = state.seen.as_ref().is_none_or(|(seen, _)| seen.time < checkpoint.time);
     if checkpoint.size != size || size == 0 || !newer {
@@ -218,7 +218,7 @@ pub fn retry(
     context: &PageContext<'_>,
 ) -> Option<Release> {
     let policy = context.policy.lane(&lane.lane)?;
-    if lane.frozen.is_some() || clock_is_behind(context) {
+    if lane.frozen.is_some() || context.clock().is_behind() {
         return None;
     }
     let context = PageContext { bad_evidence: BadEvidence::Hold, ..*context };
@@ -234,7 +234,34 @@ pub fn retry(
     Some(Release { lane: lane.lane.clone(), index, outcome, evidence, at: context.now })
 }
 
-/// A clock below what this gateway has already acted at was set back: times cannot be judged by it (decision 9).
-fn clock_is_behind(context: &PageContext<'_>) -> bool {
-    context.now.plus(CLOCK_DRIFT_SECONDS) < context.high_water
+/// This gateway's clock, and the latest time it has acted at.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// What the clock says.
+    pub now: Timestamp,
+    /// The high water (decision 9).
+    pub high_water: Timestamp,
+}
+
+impl Clock {
+    /// A clock below what this gateway has already acted at was set back: times cannot be judged by it (decision 9).
+    fn is_behind(self) -> bool {
+        self.now.plus(CLOCK_DRIFT_SECONDS) < self.high_water
+    }
+}
+
+impl PageContext<'_> {
+    const fn clock(&self) -> Clock {
+        Clock { now: self.now, high_water: self.high_water }
+    }
+}
+
+/// Whether a page is signed by whom the policy trusts and leads from this lane's leaves to the signed root: what a caller
+/// asks before it looks anything up because of what the page says.
+///
+/// # Errors
+/// As [`verify`], for everything that needs no leaf.
+pub fn closes(page: &Page, state: &LaneState, policy: &TrustPolicy, clock: Clock) -> Result<(), PageRejection> {
+    let (_, checkpoint) = admit_checkpoint(page, state, policy, clock)?;
+    close(page, state, &checkpoint)
 }
