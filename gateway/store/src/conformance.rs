@@ -49,6 +49,7 @@ macro_rules! conformance {
             an_admission_that_does_not_close_writes_nothing
             a_lane_keeps_its_role
             decision_4_one_event_by_two_lanes_is_one_record
+            an_item_ground_onto_another_ones_place_suppresses_nothing
             decision_7_a_held_leaf_does_not_block_a_later_revocation
             a_held_leaf_is_released_once
             held_evidence_gives_way_and_proved_evidence_stays
@@ -179,6 +180,7 @@ fn record(lane: &LaneId, sequence: u64, height: u64, kind: &str, key: &str) -> R
         key: record.key().clone(),
         json: record.to_json().to_string(),
         quality: "[]".into(),
+        native_digest: Digest::of(&[7; 40]),
         native: vec![7; 40],
         lane: lane.clone(),
         sequence,
@@ -635,6 +637,28 @@ pub(crate) async fn decision_4_one_event_by_two_lanes_is_one_record(place: impl 
     let third = admit(&store, three.admit(vec![believed(other)])).await.unwrap();
     assert_eq!((third.records, third.duplicates, third.differing), (0, 1, 1));
     assert_eq!(all_records(&store).await, records);
+}
+
+/// Two storage slots may be given one place: whoever writes a contract can look for such a slot, and its lane may come first.
+pub(crate) async fn an_item_ground_onto_another_ones_place_suppresses_nothing(place: impl Place) {
+    let store = place.create().await;
+    let (mut attacker, mut department, mut again) = (Pen::new("ground"), Pen::new("seats"), Pen::new("seats-again"));
+    let (lane, native) = (attacker.state.lane.clone(), vec![9; 40]);
+    let native_digest = Digest::of(&native);
+    let ground = RecordStep { native, native_digest, ..record(&lane, 0, 5, "property-right", "ground") };
+    admit(&store, attacker.admit(vec![believed(ground.clone())])).await.unwrap();
+    let change = record(&department.state.lane, 0, 5, "property-right", "seat");
+    assert_eq!((change.position, change.block_hash), (ground.position, ground.block_hash));
+    let admitted = admit(&store, department.admit(vec![believed(change.clone())])).await.unwrap();
+    assert_eq!((admitted.records, admitted.duplicates, admitted.differing), (1, 0, 0), "two items are two events");
+    // The department's change, brought by a third lane, is its own and not the attacker's.
+    let same = RecordStep { lane: again.state.lane.clone(), ..change.clone() };
+    let admitted = admit(&store, again.admit(vec![believed(same)])).await.unwrap();
+    assert_eq!((admitted.records, admitted.duplicates, admitted.differing), (0, 1, 0));
+    assert_eq!(store.leaves(&again.state.lane, 0, 1).await.unwrap()[0].record, Some(2));
+    assert_eq!(store.by_key(&change.key).await.unwrap().unwrap().offset, 2);
+    assert_eq!(store.by_key(&ground.key).await.unwrap().unwrap().offset, 1);
+    audit(&store).await;
 }
 
 pub(crate) async fn decision_7_a_held_leaf_does_not_block_a_later_revocation(place: impl Place) {

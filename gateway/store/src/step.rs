@@ -65,6 +65,8 @@ pub(crate) struct RecordStep {
     pub(crate) json: String,
     pub(crate) quality: String,
     pub(crate) native: Vec<u8>,
+    /// Digest of the native bytes: with the place it says which event this is.
+    pub(crate) native_digest: Digest,
     pub(crate) lane: LaneId,
     pub(crate) sequence: u64,
     pub(crate) ledger: LedgerId,
@@ -103,6 +105,7 @@ impl RecordStep {
             key: record.key().clone(),
             json: canonical_text(&record.to_json()),
             quality: canonical_text(&serde_json::to_value(&basis.quality).unwrap_or(Value::Array(Vec::new()))),
+            native_digest: Digest::of(&basis.native),
             native: basis.native.clone(),
             lane: basis.lane.clone(),
             sequence: basis.sequence,

@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use crate::error::StoreError;
+use crate::sqlite::records;
 use crate::sqlite::sql::{Columns, fault, statements};
 
 statements! {
@@ -30,12 +31,16 @@ const APPLICATION_ID: [u8; 4] = *b"HuFu";
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// One file a version, in order; each ends by setting `user_version` to its place in the list. Released ones never change.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_house.sql"),
     include_str!("migrations/0002_control.sql"),
     include_str!("migrations/0003_derivation.sql"),
     include_str!("migrations/0004_evidence_by_lane.sql"),
+    include_str!("migrations/0005_native_identity.sql"),
 ];
+
+/// The version whose records must be named by the digest of their native bytes: SQLite has no SHA-256 of its own.
+const NAMES_NATIVES: i64 = 5;
 
 /// SQLite 3.7.0 to 3.51.2 can corrupt a file when two connections write and fold the log at the same moment.
 const LEAST_SQLITE: (u32, u32, u32) = (3, 51, 3);
@@ -185,6 +190,9 @@ async fn migrate(conn: &mut SqliteConnection, migrations: &[&'static str]) -> Re
             let got = schema_version(&mut *conn).await?;
             if got != version + 1 {
                 return Err(StoreError::corrupt(format!("migration {}: left version {got}", version + 1)));
+            }
+            if got == NAMES_NATIVES {
+                records::name_natives(&mut *conn).await?;
             }
         }
         execute(&mut *conn, COMMIT).await?;

@@ -21,7 +21,7 @@ macro_rules! columns {
     () => {
         "(id_hash, record_id, key_hash, record_key, record_type, lane, sequence, ledger, height, tx, event, item, \
          block_hash, block_time, finality, assurance, control, completeness, policy, observed_at, \
-         admitted_at)"
+         admitted_at, native_digest)"
     };
 }
 
@@ -42,21 +42,24 @@ macro_rules! whole {
 
 statements! {
     ADD = concat!(
-        "INSERT INTO record ", columns!(), " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
-         ON CONFLICT (ledger, height, tx, event, item, block_hash) WHERE retraction IS NULL DO NOTHING RETURNING id, sequence");
+        "INSERT INTO record ", columns!(), " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
+         ON CONFLICT (ledger, height, tx, event, item, block_hash, native_digest) WHERE retraction IS NULL DO NOTHING RETURNING id, sequence");
     ADD_MANY = concat!(
-        "INSERT INTO record ", columns!(), " VALUES ", rows_32!("(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
-        " ON CONFLICT (ledger, height, tx, event, item, block_hash) WHERE retraction IS NULL DO NOTHING RETURNING id, sequence");
+        "INSERT INTO record ", columns!(), " VALUES ", rows_32!("(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+        " ON CONFLICT (ledger, height, tx, event, item, block_hash, native_digest) WHERE retraction IS NULL DO NOTHING RETURNING id, sequence");
     ADD_CONTENT = "INSERT INTO record_content (id, record, quality, native) VALUES (?,?,?,?)";
     ADD_CONTENTS = concat!("INSERT INTO record_content (id, record, quality, native) VALUES ", rows_32!("(?,?,?,?)"));
     AT = "SELECT id, record_id FROM record WHERE ledger = ? AND height = ? AND tx = ? AND event = ? AND item = ? \
-          AND block_hash = ? AND retraction IS NULL";
+          AND block_hash = ? AND native_digest = ? AND retraction IS NULL";
     BY_OFFSET = whole!("WHERE r.id = ?");
     BY_ID = whole!("WHERE r.id_hash = ? AND r.record_id = ? ORDER BY r.retraction IS NOT NULL, r.id LIMIT 1");
     AFTER = whole!("WHERE r.id > ? ORDER BY r.id LIMIT ?");
     KEY_LEDGERS = "SELECT DISTINCT ledger FROM record WHERE key_hash = ? AND record_key = ? LIMIT 16";
     NEWEST = whole!("WHERE r.key_hash = ? AND r.record_key = ? AND r.ledger = ? AND r.retraction IS NULL \
                      ORDER BY r.height DESC, r.tx DESC, r.event DESC, r.item DESC LIMIT 1");
+    UNNAMED = "SELECT r.id, c.native FROM record r CROSS JOIN record_content c ON c.id = r.id WHERE r.id > ? \
+               ORDER BY r.id LIMIT 256";
+    NAME = "UPDATE record SET native_digest = ? WHERE id = ?";
     // The inner select bounds the rows that one call looks at.
     FIND = whole!("WHERE r.id > ?1 AND r.id <= ?1 + ?2 \
                    AND (?3 IS NULL OR r.record_type = ?3) AND (?4 IS NULL OR l.ledger = ?4) \
@@ -167,6 +170,7 @@ fn bind_row(query: Query, row: &Row<'_>) -> Query {
         .bind(bytes(&step.policy))
         .bind(seconds(step.observed_at))
         .bind(seconds(row.now))
+        .bind(bytes(&step.native_digest))
 }
 
 fn note_new(added: &mut Added, rows: &[SqliteRow]) -> Result<(), StoreError> {
@@ -182,6 +186,7 @@ async fn note_duplicate(conn: &mut SqliteConnection, added: &mut Added, row: &Ro
     let position = row.step.position;
     let query = sqlx::query(AT).bind(row.ledger).bind(row.height).bind(position.transaction).bind(position.event);
     let query = query.bind(row.step.item).bind(row.step.block_hash.as_bytes().as_slice().to_vec());
+    let query = query.bind(bytes(&row.step.native_digest));
     let found = query.fetch_one(conn).await.map_err(fault)?;
     added.offsets.insert(row.step.sequence, found.col("id")?);
     added.duplicates += 1;
@@ -192,6 +197,23 @@ async fn note_duplicate(conn: &mut SqliteConnection, added: &mut Added, row: &Ro
         tracing::warn!(%lane, sequence, "another lane brought this event as another record; the first one stands");
     }
     Ok(())
+}
+
+/// Names the records of an older file by the digest of their native bytes, too.
+pub(crate) async fn name_natives(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    let mut last: Offset = 0;
+    loop {
+        let rows = sqlx::query(UNNAMED).bind(last).fetch_all(&mut *conn).await.map_err(fault)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for row in &rows {
+            last = row.col("id")?;
+            let native: Vec<u8> = row.col("native")?;
+            let query = sqlx::query(NAME).bind(bytes(&Digest::of(&native))).bind(last);
+            query.execute(&mut *conn).await.map_err(fault)?;
+        }
+    }
 }
 
 fn bytes(digest: &Digest) -> Vec<u8> {

@@ -160,6 +160,27 @@ async fn foreign_empty_and_newer_files_are_refused_untouched() {
 }
 
 #[tokio::test]
+async fn records_of_an_older_file_are_named_by_their_native_bytes_too() {
+    let folder = Folder::new();
+    let store = folder.create().await;
+    admit(&store, Pen::new("rights").records(600)).await.unwrap();
+    store.close().await;
+    let mut conn = beside(&folder).await;
+    conn.execute(
+        "DROP INDEX record_by_event; ALTER TABLE record DROP COLUMN native_digest; \
+         CREATE UNIQUE INDEX record_by_event ON record (ledger, height, tx, event, item, block_hash) \
+         WHERE retraction IS NULL; PRAGMA user_version = 4;",
+    )
+    .await
+    .unwrap();
+    conn.close().await.unwrap();
+    let store = folder.open().await;
+    let again = admit(&store, Pen::new("rights-again").records(600)).await.unwrap();
+    assert_eq!((again.records, again.duplicates), (0, 600));
+    audit(&store).await;
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_found_when_it_is_opened() {
     let folder = Folder::new();
     let store = folder.create().await;

@@ -12,7 +12,9 @@
 //!
 //! **Its place.** A change belongs to no transaction that could be proven. So it stands after all of them: transaction
 //! and event of its position are drawn from contract, slot and part, transaction from [`FIRST_PLACE`] on, which no
-//! transaction of a block reaches. One slot has one place whatever lanes follow it, so that one change is one record.
+//! transaction of a block reaches. One slot has one place whatever lanes follow it, so that one change is one record. A
+//! place names no slot for certain: 40 bits can be searched for a slot that shares it. Across lanes a change is therefore
+//! told by its place *and* the digest of its native bytes, which name contract and slot.
 //!
 //! **Native bytes**: `RLP[contract, slot, word before, word after]`.
 //!
@@ -86,8 +88,9 @@ impl Change {
     }
 }
 
-/// Transaction and event of the position of a slot's changes. There are 9.3 × 10^11 places: for a thousand slots the
-/// chance that two share one is one in two million, and within a lane it is refused.
+/// Transaction and event of the position of a slot's changes. There are 9 × 10^11 places: for a thousand slots the
+/// chance that two share one is one in two million, and within a lane it is refused. Whoever may choose keys can find two
+/// that share one on purpose, so nothing outside a lane takes a place for the name of an event.
 pub fn place_of(contract: Address, slot: Hash32, part: Part) -> Result<Place, Fault> {
     let (offset, bytes) = (part.offset().to_be_bytes(), part.bytes().to_be_bytes());
     let hash = keccak256(&[&contract.as_bytes()[..], slot.as_bytes(), &offset, &bytes].concat());
