@@ -160,6 +160,13 @@ impl ConfigFault {
     pub fn new(place: &str, expected: &str, got: &dyn fmt::Display) -> Self {
         Self { place: place.to_owned(), expected: expected.to_owned(), got: got.to_string() }
     }
+
+    /// Settings that cannot be read. Texts that the fault quotes are left out: one may be a token in the wrong place.
+    pub fn of_settings(expected: &str, fault: &dyn fmt::Display) -> Self {
+        let fault = fault.to_string();
+        let shown: Vec<&str> = fault.split('"').step_by(2).collect();
+        Self::new("source", expected, &shown.join("…"))
+    }
 }
 
 /// Asserts that there are 1 to [`MAX_NODES`] nodes, each with a name of its own, and that each can work.
@@ -237,6 +244,15 @@ mod tests {
         for secret in ["password", "key", "token", "host"] {
             assert!(!shown.contains(secret), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_token_in_the_wrong_place_is_not_shown() {
+        let text = r#"{"name": "a", "url": "http://a", "headers": "Bearer token"}"#;
+        let fault = serde_json::from_str::<NodeSettings>(text).err().unwrap();
+        assert!(fault.to_string().contains("token"), "the reader quotes what it cannot read");
+        let shown = ConfigFault::of_settings("nodes", &fault).to_string();
+        assert!(!shown.contains("token") && shown.contains("expected a map"), "{shown}");
     }
 
     #[test]

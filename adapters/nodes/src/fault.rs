@@ -35,6 +35,15 @@ pub enum NodeFault {
     /// Its answer is larger than we read.
     #[error("answers with more than {0} bytes")]
     TooLarge(usize),
+    /// One block's evidence, by itself, is beyond what is read. A user of the ledger can bring that about: no fault of
+    /// the node's.
+    #[error("has evidence of block {height} that is {detail}")]
+    BlockTooLarge {
+        /// The block.
+        height: u64,
+        /// Beyond what.
+        detail: String,
+    },
     /// It does not keep what is asked for.
     #[error("does not keep {0}")]
     Pruned(String),
@@ -71,12 +80,18 @@ impl NodeFault {
             | Self::Denied(_)
             | Self::Malformed { .. }
             | Self::TooLarge(_)
+            | Self::BlockTooLarge { .. }
             | Self::Pruned(_) => Bench::Unreachable,
             Self::Behind { .. } => Bench::Behind,
             Self::Forked(_) => Bench::Forked,
             Self::Lying(_) => Bench::Lying,
             Self::WrongLedger(_) => Bench::WrongLedger,
         }
+    }
+
+    /// Whether the node stays in service: it merely lacks history, or one block is too large for anybody.
+    pub const fn is_no_fault_of_its_own(&self) -> bool {
+        matches!(self, Self::Pruned(_) | Self::BlockTooLarge { .. })
     }
 
     /// How long the node asks us to stay away, where it does.
@@ -97,7 +112,24 @@ const fn urgency(fault: &NodeFault) -> u8 {
         NodeFault::Pruned(_) => 3,
         NodeFault::Behind { .. } => 4,
         NodeFault::Forked(_) | NodeFault::Lying(_) | NodeFault::WrongLedger(_) => 5,
+        NodeFault::BlockTooLarge { .. } => 6,
     }
+}
+
+/// The block that is too large for everybody: one node alone must not be able to say so, or a lying one could have a block
+/// passed over. While another node is merely out of reach or behind, it may still give the evidence.
+fn too_large(faults: &[(usize, NodeFault)]) -> Option<u64> {
+    let mut large = None;
+    for (_, fault) in faults {
+        match fault {
+            NodeFault::BlockTooLarge { height, .. } if large.is_none_or(|known| known == *height) => {
+                large = Some(*height);
+            }
+            NodeFault::Pruned(_) | NodeFault::Forked(_) | NodeFault::Lying(_) | NodeFault::WrongLedger(_) => {}
+            _ => return None,
+        }
+    }
+    large
 }
 
 /// The error of a source when nobody served, by who must act. `faults` name the node by its place in `nodes`.
@@ -105,6 +137,9 @@ pub fn nobody_served(mut faults: Vec<(usize, NodeFault)>, nodes: &[&str]) -> Sou
     faults.sort_by_key(|(_, fault)| urgency(fault));
     let name = |at: usize| nodes.get(at).copied().unwrap_or_default().to_owned();
     let told: Vec<String> = faults.iter().map(|(at, fault)| format!("{} {fault}", name(*at))).collect();
+    if let Some(height) = too_large(&faults) {
+        return SourceError::TooLarge { height: Height::new(height), detail: told.join("; ") };
+    }
     match faults.into_iter().next() {
         Some((_, NodeFault::Pruned(what))) => SourceError::Pruned { what },
         Some((_, NodeFault::Behind { wanted, at })) => {
@@ -122,6 +157,28 @@ pub fn nobody_served(mut faults: Vec<(usize, NodeFault)>, nodes: &[&str]) -> Sou
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_node_alone_cannot_have_a_block_passed_over() {
+        let large = |at, height| (at, NodeFault::BlockTooLarge { height, detail: "more".to_owned() });
+        let nodes = ["a", "b"];
+        for other in [
+            NodeFault::Unreachable("refused".to_owned()),
+            NodeFault::Behind { wanted: 7, at: 6 },
+            NodeFault::Denied("401".to_owned()),
+            NodeFault::malformed("json", "html"),
+        ] {
+            let told = nobody_served(vec![large(0, 7), (1, other.clone())], &nodes);
+            assert_ne!(told.reason(), "too-large", "{other}");
+        }
+        assert_ne!(nobody_served(vec![large(0, 7), large(1, 8)], &nodes).reason(), "too-large", "of another block");
+        for faults in [vec![large(0, 7)], vec![large(0, 7), large(1, 7)]] {
+            let told = nobody_served(faults, &nodes);
+            assert!(matches!(told, SourceError::TooLarge { height, .. } if height.get() == 7), "{told}");
+        }
+        let liar = (1, NodeFault::Lying("x".to_owned()));
+        assert_eq!(nobody_served(vec![large(0, 7), liar], &nodes).reason(), "too-large", "a liar is asked no more");
+    }
 
     #[test]
     fn what_may_pass_is_reported_before_what_an_operator_must_mend() {

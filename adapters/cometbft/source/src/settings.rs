@@ -44,7 +44,7 @@ impl CometbftSourceConfig {
     /// What is unknown, missing or cannot work.
     pub fn from_json(settings: &Value, anchor: &Value) -> Result<Self, ConfigFault> {
         let settings: Settings =
-            serde_json::from_value(settings.clone()).map_err(|fault| ConfigFault::new("source", KEYS, &fault))?;
+            serde_json::from_value(settings.clone()).map_err(|fault| ConfigFault::of_settings(KEYS, &fault))?;
         let nodes = settings.nodes.into_iter().map(NodeConfig::try_from).collect::<Result<Vec<_>, _>>()?;
         let anchor = Anchor::parse(anchor)
             .map_err(|fault| ConfigFault::new(&format!("anchor{}", fault.pointer), &fault.expected, &fault.got))?;

@@ -10,6 +10,7 @@ use hufu_adapters_nodes::transport::Room;
 use hufu_adapters_nodes::{Line, Unserved};
 use hufu_evm_light_client::header::Header;
 use hufu_evm_light_client::keccak::Hash32;
+use hufu_evm_light_client::receipt::MAX_EVIDENCE_BYTES;
 use hufu_evm_light_client::trie::MAX_ITEMS;
 use serde::Deserialize;
 use serde_json::json;
@@ -277,7 +278,8 @@ impl Node {
     async fn each_receipt(&self, block: &RawValue) -> Result<Option<Vec<Vec<u8>>>, NodeFault> {
         let hashes = open::<TransactionsJson<'_>>(BLOCK, block)?.transactions;
         if hashes.len() > MAX_ITEMS {
-            return Err(NodeFault::malformed(format!("at most {MAX_ITEMS} transactions"), hashes.len().to_string()));
+            // So many receipts are more than these bytes.
+            return Err(NodeFault::TooLarge(MAX_EVIDENCE_BYTES));
         }
         let mut calls = Vec::with_capacity(hashes.len());
         for hash in hashes {

@@ -37,7 +37,7 @@ impl EvmSourceConfig {
     /// What is unknown, missing or cannot work.
     pub fn from_json(settings: &Value, anchor: &Value) -> Result<Self, ConfigFault> {
         let settings: Settings = serde_json::from_value(settings.clone())
-            .map_err(|fault| ConfigFault::new("source", "family, nodes = [{name, url, ws, headers, requests_per_second}], poll_milliseconds, request_milliseconds", &fault))?;
+            .map_err(|fault| ConfigFault::of_settings("family, nodes = [{name, url, ws, headers, requests_per_second}], poll_milliseconds, request_milliseconds", &fault))?;
         let nodes = settings.nodes.into_iter().map(NodeConfig::try_from).collect::<Result<Vec<_>, _>>()?;
         let mut config = Self::new(nodes, genesis(anchor)?);
         config.chain_id = anchor.get("chain_id").and_then(Value::as_u64);

@@ -19,7 +19,7 @@ use hufu_adapters_source::{BlockEvidence, NodeStatus, Progress, Source, SourceDe
 use hufu_evm_light_client::anchor::FAMILY;
 use hufu_evm_light_client::block_state::BlockState;
 use hufu_evm_light_client::fault::Reason;
-use hufu_evm_light_client::receipt::{open_evidence, write_evidence};
+use hufu_evm_light_client::receipt::{MAX_EVIDENCE_BYTES, open_evidence, write_evidence};
 use hufu_evm_light_client::{Hash32, Header, needs_evidence};
 use hufu_schemas_core::Height;
 use tokio::task::JoinSet;
@@ -104,10 +104,10 @@ impl EvmSource {
         order.into_iter().filter_map(|(_, at)| self.nodes.get(at).map(|node| (at, node))).collect()
     }
 
-    /// Benches a node. One that merely lacks history stays: it serves other heights.
+    /// Benches a node. One that merely lacks history, or has a block too large for us, stays: it serves other heights.
     fn bench(&self, at: usize, fault: &NodeFault) {
         let Some(node) = self.nodes.get(at) else { return };
-        if matches!(fault, NodeFault::Pruned(_)) {
+        if fault.is_no_fault_of_its_own() {
             return;
         }
         tracing::warn!(node = node.name(), benched = fault.bench().as_str(), %fault, "node benched");
@@ -286,15 +286,35 @@ impl EvmSource {
         for part in wanted.chunks_mut(limits.receipts_batch.saturating_mul(limits.in_flight)) {
             match self.evidence_of(node, part).await {
                 // Together they were too much: a block at a time.
-                Err(NodeFault::TooLarge(_)) if part.len() > 1 => {
+                Err(NodeFault::TooLarge(_)) => {
                     for block in part {
-                        self.evidence_of(node, std::slice::from_mut(block)).await?;
+                        let height = block.height;
+                        let told = self.evidence_of(node, std::slice::from_mut(block)).await;
+                        told.map_err(|fault| of_one_block(height, fault))?;
                     }
                 }
                 told => told?,
             }
         }
         Ok(())
+    }
+
+    /// Asks each node in turn for what is still open; what stopped each.
+    async fn ask_for_evidence(&self, open: &mut [Wanted]) -> Vec<(usize, NodeFault)> {
+        let mut faults = Vec::new();
+        for (at, node) in self.in_turn() {
+            if still_open(open) == 0 {
+                break;
+            }
+            match self.evidence_from(node, at, open).await {
+                Ok(()) => self.served(at),
+                Err(fault) => {
+                    self.bench(at, &fault);
+                    faults.push((at, fault));
+                }
+            }
+        }
+        faults
     }
 
     async fn evidence_of(&self, node: &Node, wanted: &mut [Wanted]) -> Result<(), NodeFault> {
@@ -316,6 +336,9 @@ impl EvmSource {
             };
             let evidence = write_evidence(&receipts);
             if let Err(fault) = open_evidence(&evidence, block.receipts_root) {
+                if fault.reason() == Reason::TooLarge.as_str() {
+                    return Err(NodeFault::TooLarge(MAX_EVIDENCE_BYTES));
+                }
                 return Err(match forked_or_lying(node, block, fault.to_string()).await {
                     // It is asked again, after the others: its branch may be what the light client follows next.
                     NodeFault::Forked(_) if self.config.reorganises => {
@@ -324,13 +347,18 @@ impl EvmSource {
                     fault => fault,
                 });
             }
-            block.evidence = Some(match &block.pins {
+            let evidence = match &block.pins {
                 None => evidence,
                 Some(pins) => match pins.show(node, block.height, &receipts, evidence).await {
                     Err(NodeFault::Lying(fault)) => return Err(forked_or_lying(node, block, fault).await),
                     shown => shown?,
                 },
-            });
+            };
+            // With what shows the code of contracts.
+            if evidence.len() > MAX_EVIDENCE_BYTES {
+                return Err(NodeFault::TooLarge(MAX_EVIDENCE_BYTES));
+            }
+            block.evidence = Some(evidence);
         }
         Ok(())
     }
@@ -366,6 +394,18 @@ struct Wanted {
     /// The slots that the lane follows in place of events, where it does.
     slots: Option<Slots>,
     evidence: Option<Vec<u8>>,
+}
+
+fn still_open(wanted: &[Wanted]) -> usize {
+    wanted.iter().filter(|block| block.evidence.is_none()).count()
+}
+
+/// Too much, where one block alone was asked for, is the block's.
+fn of_one_block(height: u64, fault: NodeFault) -> NodeFault {
+    match fault {
+        NodeFault::TooLarge(most) => NodeFault::BlockTooLarge { height, detail: format!("more than {most} bytes") },
+        other => other,
+    }
 }
 
 /// What receipts a block needs for this selector; `None` when the block itself excludes it.
@@ -505,21 +545,15 @@ impl Source for EvmSource {
         let plan = blocks.iter().map(|block| wanted(block, selector)).collect::<Result<Vec<_>, _>>()?;
         let asked: Vec<bool> = plan.iter().map(Option::is_some).collect();
         let mut open: Vec<Wanted> = plan.into_iter().flatten().collect();
-        let mut faults = Vec::new();
-        for (at, node) in self.in_turn() {
-            if open.iter().all(|block| block.evidence.is_some()) {
-                break;
+        loop {
+            let left = still_open(&open);
+            let faults = self.ask_for_evidence(&mut open).await;
+            match still_open(&open) {
+                0 => break,
+                // One gave what another finds too large: the other may give what follows.
+                now if now < left && faults.iter().any(|(_, fault)| matches!(fault, NodeFault::BlockTooLarge { .. })) => {}
+                _ => return Err(self.nobody(faults)),
             }
-            match self.evidence_from(node, at, &mut open).await {
-                Ok(()) => self.served(at),
-                Err(fault) => {
-                    self.bench(at, &fault);
-                    faults.push((at, fault));
-                }
-            }
-        }
-        if open.iter().any(|block| block.evidence.is_none()) {
-            return Err(self.nobody(faults));
         }
         let mut fetched = open.into_iter().filter_map(|block| block.evidence);
         let evidence = |(block, asked): (&TrustedBlock, bool)| BlockEvidence {
