@@ -37,6 +37,7 @@ macro_rules! conformance {
             heads_move_by_compare_and_swap
             two_advances_race_and_one_wins
             a_new_tail_replaces_the_old_one_and_never_what_is_final
+            a_tail_that_is_built_on_stays
             steps_are_given_without_a_gap_or_not_at_all
             a_second_block_of_a_trusted_height_is_refused_with_its_whole_step
             a_reorganisation_makes_room_and_keeps_what_it_undid
@@ -312,6 +313,18 @@ pub(crate) async fn a_new_tail_replaces_the_old_one_and_never_what_is_final(plac
     let unsorted = LedgerAdvance { steps: vec![step(6, 3), step(5, 3)], ..advance(Some(4), 4, 1..=1, 0) };
     assert_eq!(store.advance(unsorted).await.unwrap_err().reason(), "store-refused");
     assert_eq!(store.steps(&ledger_id(1), Height::new(1), 100).await.unwrap(), steps);
+}
+
+/// A ledger whose blocks trail its head by one goes on above a step that is not final yet.
+pub(crate) async fn a_tail_that_is_built_on_stays(place: impl Place) {
+    let store = place.create().await;
+    for (from, to) in [(None, 1), (Some(1), 2), (Some(2), 3)] {
+        let steps = if to == 1 { 1..=2 } else { to + 1..=to + 1 };
+        store.advance(advance(from, to, steps, u8::try_from(to).unwrap())).await.unwrap();
+    }
+    let steps = store.steps(&ledger_id(1), Height::new(1), 100).await.unwrap();
+    let marks: Vec<(u64, u8)> = steps.iter().map(|step| (step.height.get(), step.bytes[0])).collect();
+    assert_eq!(marks, [(1, 1), (2, 1), (3, 2), (4, 3)]);
 }
 
 pub(crate) async fn steps_are_given_without_a_gap_or_not_at_all(place: impl Place) {

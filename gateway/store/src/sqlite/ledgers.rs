@@ -176,19 +176,22 @@ async fn add_block(
     query.bind(block.to_stored()).execute(conn).await.map(drop).map_err(fault)
 }
 
-/// Final steps stay for ever; what stood above them is the tail, and gives way to the new one. Steps at or below the
-/// final height were passed over by the light client, so they are not looked at here either.
+/// Final steps stay for ever; what stood above them is the tail, and gives way to the new one from where that begins: a
+/// light client whose blocks trail its head goes on above a tail that holds. Steps at or below the final height were
+/// passed over by the light client, so they are not looked at here either.
 async fn replace_tail(
     conn: &mut SqliteConnection,
     ledger: i64,
     settled: Option<Height>,
     steps: &[Step],
 ) -> Result<(), StoreError> {
-    if steps.is_empty() {
+    let Some(first) = steps.iter().map(|step| step.height).find(|height| settled.is_none_or(|keep| *height > keep))
+    else {
         return Ok(());
-    }
+    };
     let keep = settled.map_or(Ok(-1), |height| int(height.get()))?;
-    sqlx::query(DROP_STEPS).bind(ledger).bind(keep).execute(&mut *conn).await.map_err(fault)?;
+    let below = int(first.get())? - 1;
+    sqlx::query(DROP_STEPS).bind(ledger).bind(below).execute(&mut *conn).await.map_err(fault)?;
     let mut rows = Vec::with_capacity(steps.len());
     let mut last = keep;
     for step in steps {
