@@ -45,7 +45,8 @@ impl StateProof {
             }
             (None, [only]) => self.holds(Proof::parse(Tree::Simple, &only.0, budget)?, app_hash, key),
             (_, ops) => {
-                let expected = if store.is_some() { "a proof in the store and one of the store" } else { "ics23:simple" };
+                let expected =
+                    if store.is_some() { "a proof in the store and one of the store" } else { "ics23:simple" };
                 Err(Fault::new(Reason::ProofOperator, expected, format!("{} operators", ops.len())))
             }
         }

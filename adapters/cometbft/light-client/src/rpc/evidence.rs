@@ -172,6 +172,10 @@ mod tests {
         let op = |kind: &str| json!({ "type": kind, "key": "YQ==", "data": "AA==" });
         let good = queried(&answer(json!({ "ops": [op("ics23:iavl"), op("ics23:simple")] }))).unwrap();
         assert_eq!((good.height, good.key, good.proof.ops.len()), (7, b"a".to_vec(), 2));
+        for ops in [json!({ "ops": [op("ics23:simple"), op("ics23:simple")] }), json!({ "ops": [op("ics23:simple")] })]
+        {
+            assert!(queried(&answer(ops)).is_ok(), "a simple tree in its store, and one without stores");
+        }
         for ops in [
             json!({ "ops": [op("iavl:v"), op("multistore")] }),
             json!({ "ops": [op("iavl:a")] }),
