@@ -25,6 +25,8 @@ rules:
 real-nodes:
     deploy/real-nodes/install-geth.sh
     deploy/real-nodes/install-anvil.sh
+    deploy/real-nodes/install-cometbft.sh 0.38
+    deploy/real-nodes/install-cometbft.sh 1.0
     HUFU_REAL_NODES=1 cargo test -p hufu-gateway-cli --test real_nodes -- --nocapture
 
 # Three departments in one terminal.

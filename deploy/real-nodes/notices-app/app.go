@@ -39,16 +39,27 @@ func (s state) prove(key []byte) []byte {
 	return concat(op(key, s.store().prove(string(key))), op([]byte(storeName), s.stores().prove(storeName)))
 }
 
+// Past heights whose state is kept: proofs of a change are asked for before and after its block.
+const keptHeights = 10000
+
 type app struct {
 	lock      sync.Mutex
 	committed state
 	next      state
+	past      map[uint64]state
 }
 
 func newApp() *app {
 	// One key from the start: nothing can be shown to be absent from an empty tree.
 	genesis := state{notices: map[string][]byte{"about": []byte("notices")}}
-	return &app{committed: genesis, next: genesis.clone()}
+	return &app{committed: genesis, next: genesis.clone(), past: map[uint64]state{}}
+}
+
+func (a *app) keep(old state) {
+	a.past[old.height] = old
+	if old.height >= keptHeights {
+		delete(a.past, old.height-keptHeights)
+	}
 }
 
 func (a *app) info() []byte {
@@ -79,14 +90,19 @@ func (a *app) query(request []wireField) []byte {
 	if path != "/store/"+storeName+"/key" {
 		return concat(varintField(1, 3), stringField(3, "expected the path /store/"+storeName+"/key"))
 	}
+	asked := a.committed
 	if height != 0 && height != a.committed.height {
-		return concat(varintField(1, 4), stringField(3, fmt.Sprintf("only the state of height %d is kept", a.committed.height)))
+		kept, ok := a.past[height]
+		if !ok {
+			return concat(varintField(1, 4), stringField(3, fmt.Sprintf("the state of height %d is not kept, the last is %d", height, a.committed.height)))
+		}
+		asked = kept
 	}
-	answer := concat(bytesField(6, key), stringField(7, string(a.committed.notices[string(key)])))
+	answer := concat(bytesField(6, key), stringField(7, string(asked.notices[string(key)])))
 	if prove {
-		answer = append(answer, bytesField(8, a.committed.prove(key))...)
+		answer = append(answer, bytesField(8, asked.prove(key))...)
 	}
-	return append(answer, varintField(9, a.committed.height)...)
+	return append(answer, varintField(9, asked.height)...)
 }
 
 func checkTx(request []wireField) []byte {

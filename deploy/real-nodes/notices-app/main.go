@@ -19,7 +19,7 @@
 //	val=ed25519!BASE64!POWER   sets a validator's power; 0 removes it
 //
 // Queries: path "/store/notices/key", data = key, prove = true: two proof operations of type "ics23:simple", the key in
-// the store (or its absence) and the store under the application hash of the answer's height + 1.
+// the store (or its absence) and the store under the application hash of the answer's height + 1. States of past heights are kept.
 package main
 
 import (

@@ -77,6 +77,7 @@ func (a *app) answer(request []byte) ([]byte, error) {
 	case 8: // check_tx
 		return bytesField(9, checkTx(body)), nil
 	case 11: // commit
+		a.keep(a.committed)
 		a.committed = a.next
 		return bytesField(12, nil), nil
 	case 12, 13, 14, 15: // snapshots: none

@@ -29,6 +29,16 @@ const LANES: [(&str, &str, &str, &str); 2] = [
     ("property-rights", "property-right", "property-right", "0x0000000000000000000000000000000000000c02"),
 ];
 
+/// A lane that the origin publishes.
+pub(crate) struct Lane {
+    pub(crate) name: &'static str,
+    pub(crate) record_type: &'static str,
+    /// Which of the mappings that `hufu init` lays out.
+    pub(crate) mapping: &'static str,
+    /// What stands in that mapping, and what the deployment puts there.
+    pub(crate) placeholder: (String, String),
+}
+
 /// Both gateways and the relayer. Nothing runs until it is started.
 #[derive(Debug)]
 pub(crate) struct City {
@@ -41,6 +51,7 @@ pub(crate) struct City {
     origin_office: Office,
     receiver_office: Office,
     authorities: PathBuf,
+    lanes: usize,
     folder: TempDir,
 }
 
@@ -62,8 +73,17 @@ impl City {
         Self::found_on(&ledger, contract, "least_assurance = \"proven\"\nfinality = [\"probabilistic\"]\n").await
     }
 
-    /// On any ledger; `accepts` is what the receiver's policy says of both lanes beside their names.
+    /// On any EVM ledger; `accepts` is what the receiver's policy says of both lanes beside their names.
     pub(crate) async fn found_on(ledger: &Ledger, contract: &str, accepts: &str) -> Self {
+        let lanes = LANES.map(|(name, record_type, mapping, placeholder)| {
+            let placeholder = (placeholder.to_owned(), contract.to_owned());
+            Lane { name, record_type, mapping, placeholder }
+        });
+        Self::found_with(ledger, &lanes, accepts).await
+    }
+
+    /// On any ledger, with any lanes.
+    pub(crate) async fn found_with(ledger: &Ledger, lanes: &[Lane], accepts: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("hufu-city.").tempdir().unwrap();
         let root = folder.path();
         let origin_office = Office::found(root, ORIGIN).await;
@@ -74,8 +94,8 @@ impl City {
         let authority = |office: &Office| fs::read_to_string(office.dir.join("tls/trial-ca.pem")).unwrap();
         fs::write(&authorities, authority(&origin_office) + &authority(&receiver_office)).unwrap();
 
-        origin_office.write_origin(ledger, contract).await;
-        receiver_office.write_receiver(ledger, &origin_office.vkey, accepts);
+        origin_office.write_origin(ledger, lanes).await;
+        receiver_office.write_receiver(ledger, lanes, &origin_office.vkey, accepts);
         let relayer = write_relayer(root, &origin_office, &receiver_office);
         Self {
             origin: Program::gateway(ORIGIN, origin_office.dir.join("gateway.toml")),
@@ -84,6 +104,7 @@ impl City {
             origin_office,
             receiver_office,
             authorities,
+            lanes: lanes.len(),
             folder,
         }
     }
@@ -95,7 +116,7 @@ impl City {
         let lanes = until("the origin to define its lanes", PATIENCE, async || {
             let lanes = self.lanes(&self.origin_office).await;
             let defined = lanes.iter().filter(|lane| lane["definitions"][0].is_string()).count();
-            if defined == LANES.len() { Ok(lanes) } else { Err(format!("{defined} of {}", LANES.len())) }
+            if defined == self.lanes { Ok(lanes) } else { Err(format!("{defined} of {}", self.lanes)) }
         })
         .await;
         let policy = self.receiver_office.dir.join("policy.toml");
@@ -138,6 +159,16 @@ impl City {
             *known = validators.iter().map(|signer| signer.as_str().unwrap().to_owned()).collect();
         }
         known
+    }
+
+    /// What the origin says of its ledger.
+    pub(crate) async fn origins_ledger(&self) -> Value {
+        self.ask(&self.origin_office, &["ledger", "status"]).await["ledgers"][0].clone()
+    }
+
+    /// The origin's database.
+    pub(crate) fn origins_database(&self) -> PathBuf {
+        self.origin_office.dir.join("hufu.db")
     }
 
     /// Subscribes at the receiver.
@@ -211,18 +242,19 @@ impl Office {
         format!("https://127.0.0.1:{}", self.applications)
     }
 
-    async fn write_origin(&self, ledger: &Ledger, contract: &str) {
+    async fn write_origin(&self, ledger: &Ledger, lanes: &[Lane]) {
         let mut config = self.config(ORIGIN, "read_lanes = [\"*\"]");
-        config += &format!("\n[[ledger]]\nid = \"{}\"\n[ledger.source]\nfamily = \"evm\"\nnodes = [\n", ledger.id);
+        config += &format!("\n[[ledger]]\nid = \"{}\"\n[ledger.source]\n", ledger.id);
+        config += &format!("family = \"{}\"\nnodes = [\n", ledger.id.family());
         for (index, url) in ledger.nodes.iter().enumerate() {
             config += &format!("    {{ name = \"node-{index}\", url = \"{url}\" }},\n");
         }
         config += "]\n";
-        for (name, _, mapping, placeholder) in LANES {
+        for Lane { name, mapping, placeholder: (placeholder, own), .. } in lanes {
             let file = self.dir.join(format!("mappings/{mapping}.yaml"));
             let text_of_mapping = fs::read_to_string(&file).unwrap();
             assert!(text_of_mapping.contains(placeholder), "{mapping} has another placeholder");
-            fs::write(&file, text_of_mapping.replace(placeholder, contract)).unwrap();
+            fs::write(&file, text_of_mapping.replace(placeholder, own)).unwrap();
             let tag = self.dir.join(format!("keys/{name}.tag"));
             hufu(&["key", "new", "--kind", "tag", "--out", text(&tag)]).await;
             config += &format!(
@@ -234,11 +266,11 @@ impl Office {
         self.write(&config, &ledger.policy);
     }
 
-    fn write_receiver(&self, ledger: &Ledger, origin_vkey: &str, accepts: &str) {
+    fn write_receiver(&self, ledger: &Ledger, lanes: &[Lane], origin_vkey: &str, accepts: &str) {
         let mut policy = ledger.policy.clone();
         policy += &format!("\n[[peer]]\ngateway = \"{ORIGIN}\"\norganisation = \"{ISSUER}\"\n");
         policy += &format!("log_keys = [\"{origin_vkey}\"]\n");
-        for (name, record_type, ..) in LANES {
+        for Lane { name, record_type, .. } in lanes {
             policy += &format!(
                 "\n[[lane]]\nid = \"{ORIGIN}/{name}/1\"\ndefinitions = []\ntypes = [\"{record_type}\"]\n\
                  issuers = [\"{ISSUER}\"]\n{accepts}"
@@ -287,6 +319,17 @@ impl Ledger {
         let policy = format!(
             "policy = 1\n\n[[ledger]]\nid = \"{id}\"\nanchor = {{ family = \"evm\", consensus = {consensus}, \
              chain_id = {chain_id}, height = 0, hash = \"{hash}\" }}\n"
+        );
+        Self { id, nodes, policy }
+    }
+
+    /// A CometBFT ledger, anchored at its first block.
+    pub(crate) fn cometbft(chain_id: &str, hash: &str, nodes: Vec<String>) -> Self {
+        let first: [u8; 32] = hex::decode(hash).unwrap().try_into().unwrap();
+        let id = LedgerId::of_genesis("cometbft", &first).unwrap();
+        let policy = format!(
+            "policy = 1\n\n[[ledger]]\nid = \"{id}\"\nanchor = {{ family = \"cometbft\", chain_id = \"{chain_id}\", \
+             height = 1, hash = \"{hash}\", trusting_period = 1209600 }}\n"
         );
         Self { id, nodes, policy }
     }

@@ -43,7 +43,7 @@ pub(crate) async fn enter(test: &str) -> Option<RealNodes> {
     enter_with(test, "install-geth.sh").await
 }
 
-/// As [`enter`], with the node that another script of `deploy/real-nodes` installs.
+/// As [`enter`], with the node that another script of `deploy/real-nodes` installs; words after its name are arguments.
 pub(crate) async fn enter_with(test: &str, script: &str) -> Option<RealNodes> {
     if std::env::var(WANTED).as_deref() != Ok("1") {
         println!("skipped: {test}: real nodes are started only with {WANTED}=1");
@@ -67,7 +67,9 @@ pub(crate) async fn enter_with(test: &str, script: &str) -> Option<RealNodes> {
 
 async fn install(script: &str) -> PathBuf {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/real-nodes");
-    let output = Command::new(Path::new(folder).join(script))
+    let mut words = script.split(' ');
+    let output = Command::new(Path::new(folder).join(words.next().unwrap_or_default()))
+        .args(words)
         .stderr(Stdio::inherit())
         .output()
         .await

@@ -5,13 +5,14 @@
 //! loopback only, and, where the kernel permits, in a network namespace of their own.
 //!
 //! A test begins with [`guard::enter`] and starts a [`geth::CliqueNetwork`] with what that returns, or with
-//! [`guard::enter_with`] and starts an [`anvil::Anvil`].
+//! [`guard::enter_with`] and starts an [`anvil::Anvil`] or a [`cometbft::network::Network`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 #![allow(clippy::print_stdout, reason = "which process was killed and how long things took is what a reader comes for")]
 
 mod anvil;
 mod city;
 mod clique;
+mod cometbft;
 mod departments;
 mod geth;
 mod guard;
