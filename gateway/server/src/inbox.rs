@@ -13,7 +13,7 @@ use hufu_schemas_core::evidence::WireStep;
 use hufu_schemas_core::limits::{JsonLimits, PageLimits, UPDATE_STEPS};
 use hufu_schemas_core::page::{Page, PageBlock};
 use hufu_schemas_core::statement::{Leaf, Statement};
-use hufu_schemas_core::{Height, LaneId, LedgerId};
+use hufu_schemas_core::{Height, LaneId, LedgerId, Timestamp};
 use serde::Deserialize;
 use tracing::{error, info, warn};
 
@@ -27,6 +27,9 @@ use crate::undone;
 /// Pages in a row whose evidence does not close, after which the leaf is held instead: a courier that alters evidence
 /// is replaced sooner than that, an origin that sends bad evidence would block its own lane for ever.
 const STRIKES: u32 = 3;
+/// Seconds that must lie between a courier's first such page and the one whose leaves are held: time for any other
+/// courier, who pauses half a minute at most, to bring what closes. Without it the first to come would have the last word.
+const PATIENCE_SECONDS: u64 = 300;
 /// The verifier's label of a leaf whose evidence did not close.
 const BAD_EVIDENCE: &str = "bad-evidence";
 /// Held leaves read at a time when they are tried again.
@@ -37,11 +40,26 @@ const RETRY_AT_A_TIME: u32 = 200;
 pub(crate) struct InboxLane {
     /// Readers by definition digest.
     readers: Readers,
-    /// By courier: (first leaf, number) of pages in a row whose evidence did not close. One courier's strikes are not
-    /// another's: an honest one is never answered with a held leaf because of a bad one. Bounded by the peers configured.
-    strikes: BTreeMap<Identity, (u64, u32)>,
+    /// By courier. One courier's strikes are not another's: an honest one is never answered with a held leaf because of a
+    /// bad one. Bounded by the peers configured.
+    strikes: BTreeMap<Identity, Strikes>,
     /// What the next leaf waits for.
     pub(crate) waiting: Option<Waiting>,
+}
+
+/// Pages in a row of one courier whose evidence did not close.
+struct Strikes {
+    /// The leaf that they began with.
+    from: u64,
+    number: u32,
+    since: Timestamp,
+}
+
+impl Strikes {
+    /// Whether there were so many, over so long, that a page from this leaf on is not refused again.
+    fn are_out(&self, from: u64, now: Timestamp) -> bool {
+        self.from == from && self.number >= STRIKES && now.since(self.since) >= PATIENCE_SECONDS
+    }
 }
 
 impl Gateway {
@@ -151,7 +169,7 @@ impl Gateway {
         }
         let ledgers = self.snapshots(wanted).await?;
         self.load_readers(&state, inbox).await?;
-        let again = inbox.strikes.get(peer).is_some_and(|(from, number)| *from == page.from && *number >= STRIKES);
+        let again = inbox.strikes.get(peer).is_some_and(|strikes| strikes.are_out(page.from, now));
         let bad_evidence = if again { BadEvidence::Hold } else { BadEvidence::Refuse };
         let (families, registry, readers) = (self.families.clone(), self.registry.clone(), inbox.readers.clone());
         let from = page.from;
@@ -253,9 +271,12 @@ impl Gateway {
             self.metrics.lane_is_frozen(lane, true);
         }
         if let (PageRejection::Evidence { .. }, Some(peer)) = (&rejection, peer) {
-            let strikes = inbox.strikes.entry(peer.clone()).or_insert((from, 0));
-            let so_far = if strikes.0 == from { strikes.1 } else { 0 };
-            *strikes = (from, so_far.saturating_add(1));
+            let first = || Strikes { from, number: 0, since: self.clock.now() };
+            let strikes = inbox.strikes.entry(peer.clone()).or_insert_with(first);
+            if strikes.from != from {
+                *strikes = first();
+            }
+            strikes.number = strikes.number.saturating_add(1);
         }
         let problem = self.refuse(lane, rejection.reason(), &rejection.to_string(), rejection.sequence());
         match rejection {

@@ -16,6 +16,9 @@ use serde_json::Value;
 
 use crate::support::{Ledger, Office};
 
+/// Seconds after which a courier's third page whose evidence does not close is no longer refused.
+pub(crate) const PATIENCE: u64 = 300;
+
 /// The usual stage: one ledger, the office that publishes it, the office that takes it in.
 pub(crate) struct Stage {
     pub(crate) ledger: Ledger,
@@ -82,6 +85,15 @@ impl Stage {
             receipts.push(receipt);
         }
         receipts
+    }
+
+    /// Posts a page whose evidence does not close until the gateway goes on without it.
+    pub(crate) async fn strike_out(&self, page: &Page) -> PageReceipt {
+        for _ in 0..3 {
+            self.receiver.post_page(&self.lane, page).await.unwrap_err();
+        }
+        self.receiver.clock.advance(PATIENCE);
+        self.receiver.post_page(&self.lane, page).await.expect("a lane that bad evidence does not block for ever")
     }
 
     /// What the receiver believes of the lane.

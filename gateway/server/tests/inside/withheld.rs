@@ -143,10 +143,7 @@ async fn a_stretch_whose_receipts_never_came_counts_as_log_and_the_next_one_does
     stage.carry_updates().await;
     let mut cut = stage.next_page(64).await.unwrap();
     cut.blocks.remove(0);
-    for _ in 0..3 {
-        stage.receiver.post_page(&stage.lane, &cut).await.unwrap_err();
-    }
-    stage.receiver.post_page(&stage.lane, &cut).await.unwrap();
+    stage.strike_out(&cut).await;
     assert_eq!(completeness(&stage).await, ["log"]);
     let derived = stage.receiver.lane_info(&stage.lane).await.unwrap().derived.unwrap();
     let gap = derived.gap.unwrap();
@@ -171,10 +168,7 @@ async fn a_policy_that_asks_for_completeness_gets_it_or_holds() {
     stage.carry_updates().await;
     let mut cut = stage.next_page(64).await.unwrap();
     cut.blocks.remove(0);
-    for _ in 0..3 {
-        stage.receiver.post_page(&stage.lane, &cut).await.unwrap_err();
-    }
-    stage.receiver.post_page(&stage.lane, &cut).await.unwrap();
+    stage.strike_out(&cut).await;
     assert_eq!(stage.receiver.held(&stage.lane).await, ["completeness-below-policy"]);
     let published = stage.publish(2..4).await;
     stage.carry().await;
