@@ -271,7 +271,13 @@ fn a_validator_set_that_was_swapped() {
         let mut other = capture.answer(&format!("{later:03}.validators.json"));
         other["result"]["block_height"] = json!("4");
         fs::write(capture.work.path().join("004.validators.json"), other.to_string()).unwrap();
-        capture.audit().only_rejected(4, "validators-hash");
+        let audited = capture.audit();
+        audited.only_rejected(4, "validators-hash");
+        assert_eq!(
+            audited.rows[3]["quorum"]["have"], 4,
+            "the set is known from the heights below: {}",
+            audited.rows[3]
+        );
     }
 }
 

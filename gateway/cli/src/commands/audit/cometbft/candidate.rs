@@ -132,8 +132,13 @@ impl Sets {
         }
         Ok(match captured.into_iter().next() {
             Some(other) => other.map(Some),
-            None => Ok(self.known.iter().find(|set| set.hash() == due).cloned()),
+            None => Ok(self.known(due)),
         })
+    }
+
+    /// A set of this hash that was captured for another height.
+    pub(super) fn known(&self, hash: Hash32) -> Option<ValidatorSet> {
+        self.known.iter().find(|set| set.hash() == hash).cloned()
     }
 
     fn remember(&mut self, set: &ValidatorSet) {

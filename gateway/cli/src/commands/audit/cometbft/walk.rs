@@ -176,15 +176,16 @@ impl<'a> Walk<'a> {
         Ok(Judged { row, accepted: None })
     }
 
-    /// The set that was captured for a header, or in words why it is not the header's.
+    /// The set that was captured for a header; in words why what was captured for its height is not the header's, and
+    /// then the one that was captured elsewhere.
     fn set_of(&mut self, header: &Header) -> anyhow::Result<(Option<ValidatorSet>, Option<String>)> {
         let due = header.validators_hash;
         Ok(match self.sets.at(self.capture, header.height, due)? {
             Ok(Some(set)) if set.hash() != due => {
-                (None, Some(format!("validators-hash: expected {due}, got {}", set.hash())))
+                (self.sets.known(due), Some(format!("validators-hash: expected {due}, got {}", set.hash())))
             }
             Ok(set) => (set, None),
-            Err(fault) => (None, Some(fault.to_string())),
+            Err(fault) => (self.sets.known(due), Some(fault.to_string())),
         })
     }
 
