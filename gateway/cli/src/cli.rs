@@ -11,7 +11,7 @@ use crate::output::Output;
 
 const EXAMPLES: &str = "\
 Examples:
-  hufu demo                                 three departments, three ledgers, one terminal; no set-up
+  hufu demo                                 three departments, ledgers of two families, one terminal; no set-up
   hufu init land --name land.example        a folder to start a gateway from
   hufu check-config land/gateway.toml       every fault, with file, line and column
   hufu schema validate record.json          is this a record?

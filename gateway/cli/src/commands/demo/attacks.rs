@@ -1,30 +1,33 @@
 //! What is refused, and why: bytes altered in transit, and lies by the named party itself. Every reason is told as the
 //! receiving gateway's API gives it.
 
+mod cometbft;
+
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hufu_evm_devnet::Misbehave;
 use hufu_gateway_server::clock::{Clock as _, SystemClock};
-use hufu_schemas_core::Digest;
+use hufu_schemas_core::canonical::to_canonical;
 use hufu_schemas_core::checkpoint::Checkpoint;
 use hufu_schemas_core::signature::NoteSigner;
+use hufu_schemas_core::{Digest, LaneId};
 use serde_json::{Value, json};
 
 use super::department::Department;
+use super::devnet::Certificate;
 use super::process::Running;
 use super::story::Story;
 use super::wire::Reply;
 use super::{Stage, arrives, wait_for};
 
-/// Runs every attack against the notary office, whose honest courier is away meanwhile; returns the courier that came
-/// back.
+/// Runs every attack while the honest courier is away; returns the courier that came back.
 pub(super) async fn run(stage: &mut Stage, relayer: Running, story: &mut Story<'_>) -> anyhow::Result<Running> {
     story.chapter("A forged one is refused, and why")?;
     let pid = relayer.pid;
     relayer.kill().await?;
     story.tell(&format!("the courier (pid {pid}) is killed; somebody else carries now, with its certificate"))?;
-    let (land, notary) = (stage.department("land")?, stage.department("notary")?);
+    let (land, notary, tax) = (stage.department("land")?, stage.department("notary")?, stage.department("tax")?);
     land.emit_property_right(3)?;
     land.emit_property_right(4)?;
     header_one_seal_short(stage, land, notary, story).await?;
@@ -33,16 +36,39 @@ pub(super) async fn run(stage: &mut Stage, relayer: Running, story: &mut Story<'
     dropped_leaf(stage, notary, &page, story).await?;
     honest_page(stage, notary, &page, story).await?;
     rewritten_log(stage, land, notary, story).await?;
+    cometbft::run(stage, notary, tax, story).await?;
     let relayer = stage.start_relayer()?;
     story.tell(&format!("an honest courier is back, pid {}", relayer.pid))?;
     arrives(stage, story, land, notary, 4).await?;
+    arrives(stage, story, notary, land, 3).await?;
     speaks_for_another(stage, land, notary, story).await?;
+    one_certificate_of_two_families(stage, land, notary, story).await?;
     Ok(relayer)
 }
 
 fn refused(story: &mut Story<'_>, what: &str, codes: &[&str], reply: &Reply) -> anyhow::Result<()> {
     let holds = reply.status.is_client_error() && codes.contains(&reply.code());
     story.expect(what, &format!("422 {}", codes.join(" or ")), &reply.words(), holds)
+}
+
+/// What `receiver` wants next of `origin`'s ledger, as a height.
+async fn wanted(stage: &Stage, origin: &Department, receiver: &Department) -> anyhow::Result<u64> {
+    let wants = stage.courier.fetch(receiver, "/v1/inbox/ledgers").await?.json;
+    let ledgers = wants.get("ledgers").and_then(Value::as_array).cloned().unwrap_or_default();
+    let wanted = ledgers.iter().find(|it| it.get("ledger") == Some(&json!(origin.ledger)));
+    let from = wanted.and_then(|it| it.get("wants")).and_then(Value::as_u64);
+    from.with_context(|| format!("{} follows no ledger of {}", receiver.office.slug, origin.office.slug))
+}
+
+/// The update that `receiver` wants next of `origin`'s ledger, with at least one header in it.
+async fn next_headers(stage: &Stage, origin: &Department, receiver: &Department) -> anyhow::Result<Value> {
+    wait_for(&format!("the next headers of {}", origin.office.slug), || async {
+        let from = wanted(stage, origin, receiver).await?;
+        let path = format!("/v1/ledgers/{}/updates?from={from}&limit=64&wait=1", origin.ledger);
+        let reply = stage.courier.fetch(origin, &path).await?;
+        Ok(reply.json.pointer("/steps/0").is_some().then_some(reply.json))
+    })
+    .await
 }
 
 /// The last header of an update with one committed seal fewer than ceil(2n/3).
@@ -53,22 +79,10 @@ async fn header_one_seal_short(
     story: &mut Story<'_>,
 ) -> anyhow::Result<()> {
     let inbox = format!("/v1/inbox/ledgers/{}/updates", land.ledger);
-    let update = wait_for("the land registry's next headers", || async {
-        let wants = stage.courier.fetch(notary, "/v1/inbox/ledgers").await?.json;
-        let ledgers = wants.get("ledgers").and_then(Value::as_array).cloned().unwrap_or_default();
-        let wanted = ledgers.iter().find(|it| it.get("ledger") == Some(&json!(land.ledger)));
-        let from = wanted
-            .and_then(|it| it.get("wants"))
-            .and_then(Value::as_u64)
-            .context("the notary follows no such ledger")?;
-        let path = format!("/v1/ledgers/{}/updates?from={from}&limit=64&wait=1", land.ledger);
-        let reply = stage.courier.fetch(land, &path).await?;
-        Ok(reply.json.pointer("/steps/0").is_some().then_some(reply.json))
-    })
-    .await?;
+    let update = next_headers(stage, land, notary).await?;
     let steps = update.get("steps").and_then(Value::as_array).context("no steps")?;
     let height = steps.last().and_then(|step| step.get("height")).and_then(Value::as_u64).context("no height")?;
-    let liar = land.devnet.add_node().await.map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    let liar = land.devnet.evm()?.add_node().await.map_err(|fault| anyhow::anyhow!("{fault}"))?;
     liar.misbehave(Misbehave::SealsBelowQuorum { from: height }).map_err(|fault| anyhow::anyhow!("{fault}"))?;
     let short = liar.header_rlp(height).context("no header")?;
     let mut forged = update.clone();
@@ -80,18 +94,18 @@ async fn header_one_seal_short(
     story.expect("the honest header is taken", "200", &honest.status.as_u16().to_string(), honest.status.is_success())
 }
 
-/// The page that the notary wants next, with at least one record in it; and the headers it rests on.
-async fn fetch_page(stage: &Stage, land: &Department, notary: &Department) -> anyhow::Result<Value> {
-    let lane = land.lane();
-    let state_path = format!("/v1/inbox/{}/{}/{}/state", lane.gateway(), lane.slug(), lane.epoch());
+/// The page that `receiver` wants next, with at least one record in it; and the headers it rests on.
+async fn fetch_page(stage: &Stage, origin: &Department, receiver: &Department) -> anyhow::Result<Value> {
+    let lane = origin.lane();
+    let state_path = state_path(&lane);
     let page = wait_for("a page with the new records", || async {
-        let state = stage.courier.fetch(notary, &state_path).await?.json;
+        let state = stage.courier.fetch(receiver, &state_path).await?.json;
         let (size, seen) = (
             state.get("size").and_then(Value::as_u64).context("no size")?,
             state.get("seen").and_then(Value::as_u64).unwrap_or(0),
         );
         let path = format!("/v1/lanes/{}/{}/pages?from={size}&seen={seen}&limit=64", lane.slug(), lane.epoch());
-        let reply = stage.courier.fetch(land, &path).await?;
+        let reply = stage.courier.fetch(origin, &path).await?;
         let blocks = reply.json.get("blocks").and_then(Value::as_array).map_or(0, Vec::len);
         Ok((blocks > 0).then_some(reply.json))
     })
@@ -105,28 +119,19 @@ async fn fetch_page(stage: &Stage, land: &Department, notary: &Department) -> an
         .and_then(Value::as_u64)
         .unwrap_or(0);
     wait_for("headers up to the page's last block", || async {
-        let wants = stage.courier.fetch(notary, "/v1/inbox/ledgers").await?.json;
-        let ledgers = wants.get("ledgers").and_then(Value::as_array).cloned().unwrap_or_default();
-        let from = ledgers
-            .iter()
-            .find(|it| it.get("ledger") == Some(&json!(land.ledger)))
-            .and_then(|it| it.get("wants"))
-            .and_then(Value::as_u64)
-            .unwrap_or(0);
-        if from > height {
+        if wanted(stage, origin, receiver).await? > height + origin.devnet.trails() {
             return Ok(Some(()));
         }
-        let reply = stage
-            .courier
-            .fetch(land, &format!("/v1/ledgers/{}/updates?from={from}&limit=64&wait=1", land.ledger))
-            .await?;
-        if !reply.json.is_null() {
-            stage.courier.deliver(notary, &format!("/v1/inbox/ledgers/{}/updates", land.ledger), &reply.json).await?;
-        }
+        let update = next_headers(stage, origin, receiver).await?;
+        stage.courier.deliver(receiver, &format!("/v1/inbox/ledgers/{}/updates", origin.ledger), &update).await?;
         Ok(None)
     })
     .await?;
     Ok(page)
+}
+
+fn state_path(lane: &LaneId) -> String {
+    format!("/v1/inbox/{}/{}/{}/state", lane.gateway(), lane.slug(), lane.epoch())
 }
 
 fn inbox_pages(page: &Value) -> String {
@@ -179,8 +184,8 @@ async fn dropped_leaf(stage: &Stage, notary: &Department, page: &Value, story: &
     refused(story, &what, &["join-does-not-close"], &reply)
 }
 
-async fn honest_page(stage: &Stage, notary: &Department, page: &Value, story: &mut Story<'_>) -> anyhow::Result<()> {
-    let reply = stage.courier.deliver(notary, &inbox_pages(page), page).await?;
+async fn honest_page(stage: &Stage, receiver: &Department, page: &Value, story: &mut Story<'_>) -> anyhow::Result<()> {
+    let reply = stage.courier.deliver(receiver, &inbox_pages(page), page).await?;
     let admitted = reply.json.get("admitted").and_then(Value::as_u64).unwrap_or(0);
     story.expect(
         "the same page unaltered is admitted",
@@ -198,7 +203,7 @@ async fn rewritten_log(
     story: &mut Story<'_>,
 ) -> anyhow::Result<()> {
     let lane = land.lane();
-    let state_path = format!("/v1/inbox/{}/{}/{}/state", lane.gateway(), lane.slug(), lane.epoch());
+    let state_path = state_path(&lane);
     let state = stage.courier.fetch(notary, &state_path).await?.json;
     let (size, seen) = (
         state.get("size").and_then(Value::as_u64).context("no size")?,
@@ -232,15 +237,16 @@ async fn rewritten_log(
     story.expect("the notary's operator thaws it", "2xx", &reply.status.as_u16().to_string(), reply.status.is_success())
 }
 
-/// The land registry's second lane issues a certificate in the notary's name, then one of its own.
+/// The land registry's second lane repeats the notary's own first certificate in the notary's name, then issues one of
+/// its own.
 async fn speaks_for_another(
     stage: &Stage,
     land: &Department,
     notary: &Department,
     story: &mut Story<'_>,
 ) -> anyhow::Result<()> {
-    land.emit_certificate(77, "01", "01", notary.office.uscc)?;
-    land.emit_certificate(78, "01", "01", land.office.uscc)?;
+    land.write_certificate(1, "01", "01", notary.office.uscc)?;
+    land.write_certificate(78, "01", "01", land.office.uscc)?;
     let tax = stage.department("tax")?;
     let lane = land.second_lane().to_string();
     let held = wait_for("the held leaf at the tax office", || async {
@@ -268,4 +274,54 @@ async fn speaks_for_another(
         &format!("{} record", records.len()),
         records.len() == 1,
     )
+}
+
+/// The same certificate stands on the notary's CometBFT ledger and, in the notary's name, on the land registry's EVM
+/// ledger: each family's mapping makes the same bytes of it, and only one of the two is believed.
+async fn one_certificate_of_two_families(
+    stage: &Stage,
+    land: &Department,
+    notary: &Department,
+    story: &mut Story<'_>,
+) -> anyhow::Result<()> {
+    let id = Certificate::new(1, "01", "01", notary.office.uscc).id().to_owned();
+    let tax = stage.department("tax")?;
+    let believed = words_of(stage, tax, &notary.lane(), &id).await?;
+    let repeated = words_of(stage, land, &land.second_lane(), &id).await?;
+    let holds = believed == repeated;
+    let (key, body) = believed;
+    let digest: String = Digest::of(&body).to_hex().chars().take(12).collect();
+    let got = match holds {
+        true => format!("recordKey {key}, body {} bytes, SHA-256 {digest}…, from both", body.len()),
+        false => format!("{key} {} and {} {}", text(&body), repeated.0, text(&repeated.1)),
+    };
+    story.expect(
+        "one certificate, two families: what the tax office believes of the CometBFT state key is byte for byte what the EVM event gives",
+        "the same recordKey and body",
+        &got,
+        holds,
+    )
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Key and canonical body of the record about one certificate, as a department holds it of a lane.
+async fn words_of(
+    stage: &Stage,
+    at: &Department,
+    lane: &LaneId,
+    certificate: &str,
+) -> anyhow::Result<(String, Vec<u8>)> {
+    let lane = lane.to_string();
+    let record = wait_for(&format!("{certificate} of {lane} at {}", at.office.slug), || async {
+        let records = stage.records(at, &lane).await?;
+        let about = |it: &&Value| it.pointer("/record/body/certificateId") == Some(&json!(certificate));
+        Ok(records.iter().find(about).cloned())
+    })
+    .await?;
+    let key = record.pointer("/record/recordKey").and_then(Value::as_str).context("a record without recordKey")?;
+    let body = record.pointer("/record/body").context("a record without body")?;
+    Ok((key.to_owned(), to_canonical(body)))
 }

@@ -4,12 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use hufu_evm_devnet::{Devnet, DevnetConfig, registry};
-use hufu_gateway_server::clock::{Clock as _, SystemClock};
+use hufu_evm_devnet::registry;
 use hufu_gateway_store::Store;
-use hufu_schemas_core::{Digest, LaneId, LedgerId};
-use std::time::Duration;
+use hufu_schemas_core::{LaneId, LedgerId};
 
+use super::devnet::{Certificate, Devnet, Family};
 use super::pki::{City, token};
 use crate::commands::key;
 use crate::files::{write_public, write_secret};
@@ -23,12 +22,15 @@ pub(super) struct Office {
     pub(super) uscc: &'static str,
     pub(super) lane: &'static str,
     pub(super) record_type: &'static str,
+    family: Family,
     mapping: &'static str,
+    /// What stands in the mapping where the department's own contract or store belongs.
     placeholder: &'static str,
 }
 
 /// The land registry publishes property rights, the notary office e-certificates about organisations, the tax office
-/// clearances of a schema of its own.
+/// clearances of a schema of its own. The notary keeps its certificates as state keys of a CometBFT ledger; the others
+/// emit events on EVM ledgers.
 pub(super) const OFFICES: [Office; 3] = [
     Office {
         slug: "land",
@@ -37,6 +39,7 @@ pub(super) const OFFICES: [Office; 3] = [
         uscc: "11330105002500287C",
         lane: "property-rights",
         record_type: "property-right",
+        family: Family::Evm,
         mapping: include_str!("../../../../../schemas/mappings/property-right.yaml"),
         placeholder: "0x0000000000000000000000000000000000000c02",
     },
@@ -47,8 +50,9 @@ pub(super) const OFFICES: [Office; 3] = [
         uscc: "11430000006122244L",
         lane: "certificates",
         record_type: "e-certificate",
-        mapping: CERTIFICATE,
-        placeholder: CERTIFICATE_CONTRACT,
+        family: Family::Cometbft,
+        mapping: include_str!("../../../../../schemas/mappings/certificate-state.yaml"),
+        placeholder: "store: registry",
     },
     Office {
         slug: "tax",
@@ -57,6 +61,7 @@ pub(super) const OFFICES: [Office; 3] = [
         uscc: "11220000013544541J",
         lane: "clearances",
         record_type: "generic",
+        family: Family::Evm,
         mapping: include_str!("../../../../../schemas/mappings/clearance.yaml"),
         placeholder: "0x0000000000000000000000000000000000000c03",
     },
@@ -73,7 +78,6 @@ pub(super) const SECOND_LANE: &str = "certificates";
 pub(super) struct Department {
     pub(super) office: &'static Office,
     pub(super) devnet: Devnet,
-    pub(super) contract: [u8; 20],
     pub(super) ledger: LedgerId,
     pub(super) dir: PathBuf,
     pub(super) operator: String,
@@ -87,16 +91,8 @@ pub(super) struct Department {
 impl Department {
     /// Starts the department's ledger and makes its folder.
     pub(super) async fn found(office: &'static Office, root: &Path, city: &City) -> anyhow::Result<Self> {
-        let now = SystemClock.now().seconds();
-        let config = DevnetConfig {
-            seed: *Digest::of(&key::random()?).as_bytes(),
-            block_time: Some(Duration::from_secs(1)),
-            genesis_time: now.saturating_sub(60),
-            ..DevnetConfig::default()
-        };
-        let devnet = Devnet::start(config).await.map_err(|fault| anyhow::anyhow!("{fault}"))?;
-        let contract = devnet.deploy_registry();
-        let ledger = LedgerId::of_genesis("evm", &devnet.genesis_hash())?;
+        let devnet = Devnet::start(office.family, office.slug).await?;
+        let ledger = devnet.id()?;
         let dir = root.join(office.slug);
         fs::create_dir_all(dir.join("schemas"))?;
         let log_seed = key::random()?;
@@ -115,7 +111,6 @@ impl Department {
         let department = Self {
             office,
             devnet,
-            contract,
             ledger,
             dir,
             operator,
@@ -148,25 +143,21 @@ impl Department {
         self.dir.join(name)
     }
 
-    fn contract_text(&self) -> String {
-        format!("0x{}", hex::encode(self.contract))
-    }
-
-    /// The shipped mappings with this department's contract, name and schema in place of the placeholders.
+    /// The shipped mappings with this department's contract or store, name and schema in place of the placeholders.
     fn write_mappings(&self) -> anyhow::Result<()> {
         let schema: serde_json::Value = serde_json::from_str(CLEARANCE_SCHEMA)?;
         let content_id = hufu_schemas_registry::content_id(&schema).to_hex();
         let mapping = self
             .office
             .mapping
-            .replace(self.office.placeholder, &self.contract_text())
+            .replace(self.office.placeholder, &self.devnet.place())
             .replace(&"0".repeat(64), &content_id);
         write_public(&self.dir.join("lane.yaml"), mapping.as_bytes())?;
         if self.office.slug == "tax" {
             write_public(&self.dir.join("schemas/clearance.json"), CLEARANCE_SCHEMA.as_bytes())?;
         }
         if self.office.slug == "land" {
-            let second = CERTIFICATE.replace(CERTIFICATE_CONTRACT, &self.contract_text());
+            let second = CERTIFICATE.replace(CERTIFICATE_CONTRACT, &self.devnet.place());
             write_public(&self.dir.join("second.yaml"), second.as_bytes())?;
         }
         Ok(())
@@ -187,13 +178,14 @@ impl Department {
             "[gateway]\nname = \"{}\"\ndatabase = \"records.db\"\npolicy = \"policy.toml\"\nlog_key = \"log.key\"\nschemas = \"schemas\"\nheartbeat_seconds = 30\n\n\
              [listen]\npeers = \"127.0.0.1:0\"\napplications = \"127.0.0.1:0\"\nmonitoring = \"127.0.0.1:0\"\n\n\
              [tls]\ncertificate = \"gateway.pem\"\nkey = \"gateway.key\"\nclient_authorities = \"authorities.pem\"\n\n\
-             [[ledger]]\nid = \"{}\"\nsource = {{ family = \"evm\", nodes = [{{ name = \"own-node\", url = \"{}\" }}] }}\n\n\
+             [[ledger]]\nid = \"{}\"\nsource = {{ family = \"{}\", nodes = [{{ name = \"own-node\", url = \"{}\" }}] }}\n\n\
              {lanes}\
              [[peer]]\nidentity = \"urn:hufu:relayer:city-1\"\nread_lanes = [\"*\"]\nwrite_lanes = [\"*\"]\nwrite_ledgers = [\"*\"]\n\n\
              [[application]]\nname = \"portal\"\ntoken_sha256 = \"{read}\"\nscopes = [\"read\"]\n\n\
              [[application]]\nname = \"operator\"\ntoken_sha256 = \"{operator}\"\nscopes = [\"read\", \"operate\"]\n",
             self.office.gateway,
             self.ledger,
+            self.devnet.family(),
             self.devnet.url(),
         )
     }
@@ -203,12 +195,8 @@ impl Department {
     pub(super) fn write_policy(&self, all: &[Department]) -> anyhow::Result<()> {
         let mut policy = String::from("policy = 1\n\n");
         for department in all {
-            let hash = hex::encode(department.devnet.genesis_hash());
-            policy.push_str(&format!(
-                "[[ledger]]\nid = \"{}\"\nanchor = {{ family = \"evm\", consensus = \"qbft\", chain_id = {}, height = 0, hash = \"0x{hash}\" }}\n\n",
-                department.ledger,
-                department.devnet.chain_id(),
-            ));
+            let (id, anchor) = (&department.ledger, department.devnet.anchor());
+            policy.push_str(&format!("[[ledger]]\nid = \"{id}\"\nanchor = {anchor}\n\n"));
         }
         for peer in all.iter().filter(|peer| peer.office.slug != self.office.slug) {
             let office = peer.office;
@@ -239,62 +227,28 @@ impl Department {
             "20261121",
             "128.50",
         ];
-        self.emit(registry::PROPERTY_RIGHT_CHANGED, &args)
+        self.devnet.emit(registry::PROPERTY_RIGHT_CHANGED, &args)
     }
 
     /// A certificate about an organisation, said to be issued by `issuer`.
-    pub(super) fn emit_certificate(
+    pub(super) fn write_certificate(
         &self,
         number: u32,
         operation: &str,
         state: &str,
         issuer: &str,
     ) -> anyhow::Result<()> {
-        let (class, serial) = ("11100000000013338W011", format!("2026{number:07}"));
-        let check = certificate_check(class, issuer, &serial, "001");
-        let id = format!("1.2.156.3005.2.{class}.{issuer}.{serial}.001.{check}");
-        let paper = format!("湘(2026)第{number:07}号");
-        let args = [
-            id.as_str(),
-            operation,
-            class,
-            "营业执照",
-            &paper,
-            "示例科技有限公司",
-            "91350100M000100Y43",
-            issuer,
-            "20261121",
-            state,
-        ];
-        self.emit(registry::CERTIFICATE_CHANGED, &args)
+        self.devnet.write_certificate(&Certificate::new(number, operation, state, issuer))
     }
 
     /// The tax office grants a clearance.
     pub(super) fn emit_clearance(&self, number: u32) -> anyhow::Result<()> {
         let clearance = format!("TAX-2026-{number:06}");
         let args = [clearance.as_str(), "911101066976941872", self.office.uscc, "202501-202512", "clear", "20261121"];
-        self.emit(registry::CLEARANCE_GRANTED, &args)
-    }
-
-    fn emit(&self, signature: &str, args: &[&str]) -> anyhow::Result<()> {
-        self.devnet.emit_event(self.contract, signature, args).map_err(|fault| anyhow::anyhow!("{fault}"))?;
-        Ok(())
+        self.devnet.emit(registry::CLEARANCE_GRANTED, &args)
     }
 }
 
 fn lane_policy(lane: &LaneId, record_type: &str, issuer: &str) -> String {
     format!("[[lane]]\nid = \"{lane}\"\ndefinitions = []\ntypes = [\"{record_type}\"]\nissuers = [\"{issuer}\"]\n\n")
-}
-
-/// ISO 7064 MOD 37,36 over the four parts without dots (records.md 2.1.4).
-fn certificate_check(class: &str, issuer: &str, serial: &str, version: &str) -> char {
-    const ALPHABET: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    let text = [class, issuer, serial, version].concat();
-    let mut carry = 36usize;
-    for byte in text.bytes() {
-        let value = ALPHABET.iter().position(|it| *it == byte).unwrap_or(0);
-        let sum = (carry + value) % 36;
-        carry = (if sum == 0 { 36 } else { sum }) * 2 % 37;
-    }
-    ALPHABET.get((37 - carry) % 36).copied().map_or('0', char::from)
 }

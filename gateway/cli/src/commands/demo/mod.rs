@@ -1,7 +1,8 @@
-//! `hufu demo`: three departments, three ledgers, one terminal; no set-up and no network.
+//! `hufu demo`: three departments, ledgers of two families, one terminal; no set-up and no network.
 
 mod attacks;
 mod department;
+mod devnet;
 mod pki;
 mod process;
 mod story;
@@ -149,10 +150,11 @@ async fn set_the_stage(
             "ledger",
             json!({"department": office.slug, "ledger": department.ledger, "url": department.devnet.url()}),
             &format!(
-                "{}: ledger {} with {} validators",
+                "{}: ledger {}, {} with {} validators",
                 office.name,
                 department.ledger,
-                department.devnet.validators().len()
+                department.devnet.consensus(),
+                department.devnet.validators()
             ),
         )?;
         departments.push(department);
@@ -255,8 +257,8 @@ async fn honest_records(stage: &Stage, story: &mut Story<'_>) -> anyhow::Result<
     let (land, notary, tax) = (stage.department("land")?, stage.department("notary")?, stage.department("tax")?);
     land.emit_property_right(1)?;
     land.emit_property_right(2)?;
-    notary.emit_certificate(1, "01", "01", notary.office.uscc)?;
-    notary.emit_certificate(2, "01", "01", notary.office.uscc)?;
+    notary.write_certificate(1, "01", "01", notary.office.uscc)?;
+    notary.write_certificate(2, "01", "01", notary.office.uscc)?;
     tax.emit_clearance(1)?;
     for (origin, count) in [(land, 2), (notary, 2), (tax, 1)] {
         for receiver in stage.departments.iter().filter(|it| it.office.slug != origin.office.slug) {
