@@ -116,6 +116,11 @@ impl Rejection {
         self.reason
     }
 
+    /// Whether bytes or work are beyond a limit of ours: nothing is said about who gave them.
+    pub fn is_limit(&self) -> bool {
+        matches!(self.reason, "too-large" | "budget-exhausted")
+    }
+
     /// What was expected.
     pub fn expected(&self) -> &str {
         &self.expected

@@ -83,6 +83,15 @@ pub enum SourceError {
         /// What is missing.
         what: String,
     },
+    /// The evidence of this block is beyond what is read, and every node that could give it says so: asking again does not
+    /// help, and no node is at fault. A lane says it of the block and goes on.
+    #[error("the evidence of block {height} is beyond what is read: {detail}")]
+    TooLarge {
+        /// The block, the first of those asked for.
+        height: Height,
+        /// Who says what.
+        detail: String,
+    },
 }
 
 impl SourceError {
@@ -94,6 +103,7 @@ impl SourceError {
             Self::Denied { .. } => "denied",
             Self::Malformed { .. } => "malformed",
             Self::Pruned { .. } => "pruned",
+            Self::TooLarge { .. } => "too-large",
         }
     }
 }
@@ -136,7 +146,8 @@ pub trait Source: Send + Sync {
     /// Empty when the nodes are not that far. On a probabilistic ledger they reach up to the tip, unconfirmed ones too.
     async fn steps(&self, from: Height, limit: usize) -> Result<Vec<Step>, SourceError>;
 
-    /// The evidence of these trusted blocks for this selector, in the order asked.
+    /// The evidence of these trusted blocks for this selector, in the order asked. [`SourceError::TooLarge`] names the
+    /// first block that cannot be read; those before it can be asked for again without it.
     async fn evidence(&self, blocks: &[TrustedBlock], selector: &Selector) -> Result<Vec<BlockEvidence>, SourceError>;
 
     /// Tells the source that what it returned from `node` was refused by the light client, so that the node is benched
@@ -145,5 +156,15 @@ pub trait Source: Send + Sync {
 
     /// Steps of the same height from *other* nodes than the one that served last, to compare with the trusted block
     /// there: a verified conflict freezes, a mere difference benches (never here: the light client decides).
+    ///
+    /// A node that is not that far answers for the last height it has. One that is benched for another story is asked
+    /// too, whether it served last or not: its story may be well signed.
     async fn others(&self, height: Height) -> Result<Vec<Step>, SourceError>;
+
+    /// What one node, by its name in [`Source::describe`], holds at a height, or at its last one where it is not that far.
+    /// Asked to find where a node left the trusted branch; it benches nobody for what it shows. `None` where the node does
+    /// not say, and from sources of families that need no such search.
+    async fn held_by(&self, _node: &str, _height: Height) -> Option<Step> {
+        None
+    }
 }

@@ -125,7 +125,8 @@ pub struct Covered {
     pub to: Height,
     /// Identity of the last block.
     pub to_hash: BlockHash,
-    /// Items that the selector matched in them, mapped or skipped.
+    /// Items that the selector matched in them, mapped or skipped. What a block holds that nobody could read is not known
+    /// and not counted; a `skipped` leaf about that block says so.
     pub matches: u64,
 }
 
@@ -141,7 +142,7 @@ pub struct Skipped {
     pub block_hash: BlockHash,
     /// Which of the events that the native item decodes to; 0 when decoding itself failed.
     pub item: u32,
-    /// Digest of the native item.
+    /// Digest of the native item; of a block that could not be read at all, the block's hash.
     pub native: Digest,
     /// The label of the fault.
     pub reason: String,

@@ -9,13 +9,20 @@ pub mod json;
 use crate::address::Address;
 use crate::fault::{Fault, Reason};
 use crate::keccak::Hash32;
-use crate::rlp::{Item, Reader, RlpFault};
+use crate::rlp::{Item, Reader};
 use crate::trie;
 
 /// Bytes of one block's receipts.
 pub const MAX_EVIDENCE_BYTES: usize = 32 << 20;
-/// Logs of one receipt: each costs 375 gas at least, so more would need a transaction of 24 million gas in logs alone.
-pub const MAX_LOGS: usize = 65_536;
+/// The shortest log: a list (1) of an address (21), no topics (1) and no data (1).
+const MIN_LOG_BYTES: usize = 24;
+/// Logs of one receipt: as many as fit into the evidence, so that a count never refuses what its bytes allow. A log costs
+/// 375 gas, and some networks give a block billions. Each takes 80 bytes while it is read: 107 MiB for one receipt.
+pub const MAX_LOGS: usize = MAX_EVIDENCE_BYTES / MIN_LOG_BYTES;
+/// The shortest receipt as a string of the evidence: two headers (3 + 3), status (1), gas (1), filter (259), no logs (1).
+const MIN_RECEIPT_BYTES: usize = 268;
+// As many receipts as fit into the evidence make a trie.
+const _: () = assert!(MAX_EVIDENCE_BYTES / MIN_RECEIPT_BYTES <= trie::MAX_ITEMS);
 /// Topics of one log: there are opcodes LOG0 to LOG4 and no more.
 pub const MAX_TOPICS: usize = 4;
 
@@ -153,7 +160,7 @@ fn read_logs(mut list: Reader<'_>) -> Result<Vec<Log<'_>>, Fault> {
     let mut logs = Vec::new();
     while !list.is_empty() {
         if logs.len() == MAX_LOGS {
-            return Err(RlpFault::TooMany { expected: MAX_LOGS }.into());
+            return Err(Fault::new(Reason::TooLarge, format!("at most {MAX_LOGS} logs"), "one more"));
         }
         logs.push(Log::parse(list.raw()?)?);
     }
@@ -173,7 +180,7 @@ pub fn open_evidence(evidence: &[u8], root: Hash32) -> Result<Vec<&[u8]>, Fault>
     let mut receipts = Vec::new();
     while !list.is_empty() {
         if receipts.len() == trie::MAX_ITEMS {
-            return Err(RlpFault::TooMany { expected: trie::MAX_ITEMS }.into());
+            return Err(Fault::new(Reason::TooLarge, format!("at most {} receipts", trie::MAX_ITEMS), "one more"));
         }
         receipts.push(list.string()?);
     }
@@ -266,6 +273,37 @@ mod tests {
     #[test]
     fn a_fifth_topic() {
         assert_eq!(Receipt::parse(&receipt(&[1], &[log(5)])).unwrap_err().reason(), "receipt-malformed");
+    }
+
+    /// 25 million gas, of a block that may have billions.
+    #[test]
+    fn one_log_more_than_65536_in_a_transaction_stops_nobody() {
+        let mut one = Vec::new();
+        rlp::write_string(&[5; 20], &mut one);
+        one.extend([0xc0, 0x80]);
+        let mut shortest = Vec::new();
+        rlp::write_list(&one, &mut shortest);
+        assert_eq!(shortest.len(), MIN_LOG_BYTES);
+        let crowded = receipt(&[1], &vec![shortest; 65_537]);
+        assert_eq!(Receipt::parse(&crowded).unwrap().logs().len(), 65_537);
+        let root = trie::ordered_root(&[&crowded]).unwrap();
+        assert_eq!(open_evidence(&write_evidence([&crowded]), root).unwrap(), [&crowded[..]]);
+    }
+
+    #[test]
+    fn one_transaction_more_than_65536_in_a_block_stops_nobody() {
+        let mut shortest = Vec::new();
+        rlp::write_list(&[&[0x80, 0x80, 0xb9, 1, 0][..], &[0; 256], &[0xc0]].concat(), &mut shortest);
+        let crowd = vec![&shortest[..]; 65_537];
+        assert_eq!(write_evidence([&shortest]).len() - 3, MIN_RECEIPT_BYTES);
+        let root = trie::ordered_root(&crowd).unwrap();
+        assert_eq!(open_evidence(&write_evidence(&crowd), root).unwrap().len(), 65_537);
+    }
+
+    #[test]
+    fn what_is_beyond_the_bytes_is_said_to_be_too_large() {
+        let fault = open_evidence(&vec![0; MAX_EVIDENCE_BYTES + 1], trie::EMPTY_ROOT).unwrap_err();
+        assert!(hufu_adapters_light_client::Rejection::from(fault).is_limit());
     }
 
     #[test]

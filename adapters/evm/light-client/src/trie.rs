@@ -8,8 +8,9 @@ use crate::fault::{Fault, Reason};
 use crate::keccak::{Hash32, keccak256};
 use crate::rlp;
 
-/// Items of the largest trie rebuilt here: a block of 21,000 gas each would need 1.3 billion gas.
-pub const MAX_ITEMS: usize = 65_536;
+/// Items of the largest trie rebuilt here: more receipts than fit into a block's evidence ([`crate::receipt`]). Of 21,000
+/// gas each they would need 2.7 billion gas, which some networks give a block.
+pub const MAX_ITEMS: usize = 131_072;
 
 /// Root of the trie with nothing in it: Keccak-256 of the RLP of the empty string.
 pub const EMPTY_ROOT: Hash32 = Hash32::new([
@@ -34,7 +35,7 @@ pub fn ordered_root(values: &[&[u8]]) -> Result<Hash32, Fault> {
 }
 
 struct Leaf<'a> {
-    /// The key in nibbles. At most 3 bytes of key for [`MAX_ITEMS`], so at most 6 nibbles: recursion is that deep.
+    /// The key in nibbles. At most 4 bytes of key for [`MAX_ITEMS`], so at most 8 nibbles: recursion is that deep.
     path: Vec<u8>,
     value: &'a [u8],
 }

@@ -366,21 +366,26 @@ impl EvmSource {
     /// A node's header of one height, for comparison. A node that contradicts a trusted block is benched, but what it
     /// said is handed on all the same: if it is well signed it is evidence.
     async fn other(&self, at: usize, node: &Node, height: u64) -> Option<Step> {
-        let asked = async {
-            self.claim(at, node, Some(height)).await?;
-            Ok(node.headers(&[height]).await?.pop().flatten())
-        };
-        let header = match asked.await {
-            Ok(header) => header?,
-            Err(fault) => {
-                self.bench(at, &fault);
-                return None;
-            }
-        };
+        let header = self.shown(at, node, height).await?;
         if let Err(fault) = self.check_against_trusted(std::slice::from_ref(&header)) {
             self.bench(at, &fault);
         }
         Some(step_of(header))
+    }
+
+    /// A node's header of one height, or of its last one where it is not that far.
+    async fn shown(&self, at: usize, node: &Node, height: u64) -> Option<Header> {
+        let asked = async {
+            let tip = self.claim(at, node, Some(height)).await?;
+            Ok(node.headers(&[height.min(tip)]).await?.pop().flatten())
+        };
+        match asked.await {
+            Ok(header) => header,
+            Err(fault) => {
+                self.bench(at, &fault);
+                None
+            }
+        }
     }
 }
 
@@ -551,7 +556,8 @@ impl Source for EvmSource {
             match still_open(&open) {
                 0 => break,
                 // One gave what another finds too large: the other may give what follows.
-                now if now < left && faults.iter().any(|(_, fault)| matches!(fault, NodeFault::BlockTooLarge { .. })) => {}
+                now if now < left
+                    && faults.iter().any(|(_, fault)| matches!(fault, NodeFault::BlockTooLarge { .. })) => {}
                 _ => return Err(self.nobody(faults)),
             }
         }
@@ -580,19 +586,24 @@ impl Source for EvmSource {
     }
 
     async fn others(&self, height: Height) -> Result<Vec<Step>, SourceError> {
-        let served = self.view().served;
         let asked: Vec<(usize, &Node)> = {
             let view = self.view();
             let now = Instant::now();
-            let silent = |at: usize| {
-                let bench = view.standings.get(at).and_then(|standing| standing.benched(now));
-                matches!(bench, Some(Bench::Unreachable | Bench::WrongLedger))
+            let asked = |at: usize| match view.standings.get(at).and_then(|standing| standing.benched(now)) {
+                Some(Bench::Unreachable | Bench::WrongLedger) => false,
+                // Its story may be well signed, also where it served last and went over to it.
+                Some(Bench::Forked | Bench::Lying) => true,
+                Some(Bench::Behind) | None => view.served != Some(at),
             };
             // A comparison can wait for the next time; what else these nodes are asked for should not wait for it.
-            let asked = |(at, node): &(usize, &Node)| Some(*at) != served && !silent(*at) && !node.is_spent();
-            self.nodes.iter().enumerate().filter(asked).collect()
+            self.nodes.iter().enumerate().filter(|(at, node)| asked(*at) && !node.is_spent()).collect()
         };
         let told = join_all(asked.into_iter().map(|(at, node)| self.other(at, node, height.get()))).await;
         Ok(told.into_iter().flatten().collect())
+    }
+
+    async fn held_by(&self, node: &str, height: Height) -> Option<Step> {
+        let (at, node) = self.nodes.iter().enumerate().find(|(_, known)| known.name() == node)?;
+        self.shown(at, node, height.get()).await.map(step_of)
     }
 }

@@ -49,10 +49,10 @@ impl ReceiptJson<'_> {
     /// `[type] ‖ RLP[status or root, cumulativeGasUsed, logsBloom, logs]` for legacy receipts and types 1 to 4.
     ///
     /// # Errors
-    /// [`Fault`] `receipt-malformed` with the field that cannot be read.
+    /// [`Fault`] `receipt-malformed` with the field that cannot be read; `too-large` for more logs than evidence may hold.
     pub fn to_consensus(&self) -> Result<Vec<u8>, Fault> {
         if self.logs.len() > MAX_LOGS {
-            return Err(malformed("logs", &format!("at most {MAX_LOGS}"), &self.logs.len().to_string()));
+            return Err(Fault::new(Reason::TooLarge, format!("at most {MAX_LOGS} logs"), self.logs.len()));
         }
         let mut items = Vec::with_capacity(512);
         self.put_status(&mut items)?;

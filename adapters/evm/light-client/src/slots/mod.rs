@@ -38,7 +38,7 @@ pub use selector::{Part, SlotSelector};
 
 /// The first transaction index of a change: the most transactions that a block may have here
 /// ([`crate::trie::MAX_ITEMS`]).
-pub const FIRST_PLACE: u32 = 65_536;
+pub const FIRST_PLACE: u32 = 131_072;
 /// Indices that a position can name: six decimal digits.
 const PLACES: u32 = 1_000_000;
 

@@ -93,6 +93,40 @@ async fn receipts_that_no_node_keeps() {
     assert_eq!(told.iter().filter(|told| told.evidence.is_some()).count(), 2);
 }
 
+/// A node whose receipts of block 5 are more than [`READ`] bytes.
+fn crowded(devnet: &Devnet) -> Fake {
+    Fake::of(devnet).calls(|method, height| {
+        (method == "debug_getRawReceipts" && height == 5).then(|| json!({ "result": ["0".repeat(READ)] }))
+    })
+}
+
+const READ: usize = 100_000;
+
+#[tokio::test]
+async fn a_block_that_one_user_makes_too_large_is_named_and_benches_nobody() {
+    let devnet = devnet(TIP).await;
+    let blocks = trusted(&devnet, 10).await;
+    let ((_, one), (_, two)) = (crowded(&devnet).serve().await, crowded(&devnet).serve().await);
+    let mut config = config(&devnet, vec![node("one", &one), node("two", &two)]);
+    config.limits.response_bytes = READ;
+    let both = EvmSource::new(config.clone()).unwrap();
+    for _ in 0..2 {
+        let fault = both.evidence(&blocks, &selector()).await.unwrap_err();
+        assert!(matches!(&fault, SourceError::TooLarge { height, .. } if *height == at(5)), "{fault}");
+        assert_eq!((benched(&both, "one"), benched(&both, "two")), (None, None));
+    }
+    // The blocks before it are read all the same.
+    assert_eq!(both.evidence(&blocks[..5], &selector()).await.unwrap().len(), 5);
+    // What one node says alone is no more than that: another gives the block, or is waited for.
+    config.nodes = vec![node("one", &one), node("two", &devnet.url())];
+    let honest = EvmSource::new(config.clone()).unwrap();
+    let told = honest.evidence(&blocks, &selector()).await.unwrap();
+    assert_eq!(told.iter().filter(|told| told.evidence.is_some()).count(), 2);
+    devnet.first_node().stop();
+    let fault = EvmSource::new(config).unwrap().evidence(&blocks, &selector()).await.unwrap_err();
+    assert!(matches!(&fault, SourceError::Unavailable { .. }), "{fault}");
+}
+
 /// A reader that has come some way and whose archive node is gone must not wait for ever for blocks to come.
 #[tokio::test]
 async fn history_that_is_lost_half_way_is_not_taken_for_blocks_to_come() {
