@@ -140,6 +140,10 @@ pub trait DynLightClient: Send + Sync {
     ) -> Outcome<Vec<Proven>>;
     /// See [`LightClient::conflict`].
     fn conflict(&self, block: &TrustedBlock, other: &Step, budget: &mut Budget) -> Option<Misbehaviour>;
+    /// See [`LightClient::claimed_hash`].
+    fn claimed_hash(&self, _step: &Step) -> Option<BlockHash> {
+        None
+    }
 }
 
 /// The blanket implementation of [`DynLightClient`].
@@ -318,6 +322,10 @@ impl<C: LightClient> DynLightClient for Erased<C> {
     fn conflict(&self, block: &TrustedBlock, other: &Step, budget: &mut Budget) -> Option<Misbehaviour> {
         self.require_own(block).ok()?;
         self.0.conflict(&block.facts, other, budget)
+    }
+
+    fn claimed_hash(&self, step: &Step) -> Option<BlockHash> {
+        self.0.claimed_hash(step)
     }
 }
 

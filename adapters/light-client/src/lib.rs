@@ -88,6 +88,13 @@ pub trait LightClient: Send + Sync + 'static {
     /// Whether `other` is as well signed as the trusted block of the same height and yet another block. Only verified
     /// misbehaviour freezes; what one node merely says never does.
     fn conflict(&self, block: &BlockFacts, other: &Step, budget: &mut Budget) -> Option<Misbehaviour>;
+
+    /// The hash of the block that a step shows; nothing else of it is judged. Asked for where a fork is misbehaviour at
+    /// its first block alone, so that a branch seen above it is followed down. `None` where the step cannot be read, where
+    /// [`LightClient::conflict`] answers above the first block too, and where a second branch is no misbehaviour.
+    fn claimed_hash(&self, _step: &Step) -> Option<BlockHash> {
+        None
+    }
 }
 
 /// What [`LightClient::prove`] is asked for.

@@ -9,18 +9,20 @@ use hufu_adapters_light_client::{
 use hufu_adapters_source::{Source, SourceError};
 use hufu_gateway_store::{Act, LedgerAdvance, Store, StoreError, Undone};
 use hufu_schemas_core::{Height, LedgerId, Timestamp};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::gateway::Gateway;
+use crate::rivals::{self, Searches};
 
 /// Headers asked of a source at a time: a header is about 1 KiB, so half a megabyte.
 const STEPS_AT_A_TIME: usize = 512;
 /// Who freezes when no operator does, in the operator log.
 pub(crate) const BY_ITSELF: &str = "gateway";
-/// Overlapping steps of one update that are looked at for misbehaviour; each costs one set of signature checks.
-const OVERLAP_LOOKED_AT: usize = 4;
+/// Rounds that a node may serve without any progress while another one claims to be further; then the next one is asked.
+const ROUNDS_WITHOUT_PROGRESS: u32 = 3;
+/// What a node is told to have done that showed nothing better than what is trusted: it is asked after the others.
+const BRANCH_NOT_BETTER: &str = "branch-not-better";
 
 /// What an update did to a ledger's head.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +73,7 @@ pub(crate) async fn advance(
     if let Some(reason) = frozen {
         return Err(AdvanceError::Frozen { ledger, reason });
     }
-    if let Some(misbehaviour) = find_conflict(gateway, client, &head, &steps).await? {
+    if let Some(misbehaviour) = rivals::find_among(gateway, client, &head, &steps).await? {
         return Ok(Advance::Frozen(misbehaviour));
     }
     let now = gateway.clock.now();
@@ -127,32 +129,6 @@ fn reorganised(from: Height, last: Option<Height>, at: Timestamp) -> Act {
     Act { who: BY_ITSELF.to_owned(), at, why }
 }
 
-/// Steps at heights that are already trusted: a second, as well signed block there is misbehaviour and freezes.
-async fn find_conflict(
-    gateway: &Gateway,
-    client: &Arc<dyn DynLightClient>,
-    head: &StoredHead,
-    steps: &[Step],
-) -> Result<Option<Misbehaviour>, AdvanceError> {
-    let Some((last, _)) = client.describe(head).accepted().and_then(|facts| facts.last) else { return Ok(None) };
-    for step in steps.iter().filter(|step| step.height <= last).take(OVERLAP_LOOKED_AT) {
-        let Some(block) = gateway.store.trusted_block(client.ledger(), step.height).await? else { continue };
-        let (judge, step_given) = (Arc::clone(client), step.clone());
-        let found =
-            gateway.verify_pool.run(move || judge.conflict(&block, &step_given, &mut Budget::for_update())).await;
-        if let Some(misbehaviour) = found {
-            let artefacts = json!({"misbehaviour": misbehaviour, "step": hex::encode(&step.bytes)});
-            let reason = format!("two signed blocks at height {}", misbehaviour.height);
-            let act = Act { who: BY_ITSELF.to_owned(), at: gateway.clock.now(), why: reason };
-            gateway.store.freeze_ledger(client.ledger(), artefacts, act).await?;
-            gateway.metrics.ledger_is_frozen(client.ledger(), true);
-            error!(ledger = %client.ledger(), height = %misbehaviour.height, "two signed blocks at one height: the ledger is frozen until an operator thaws it");
-            return Ok(Some(misbehaviour));
-        }
-    }
-    Ok(None)
-}
-
 /// Follows a ledger that this gateway reads itself, until told to stop.
 pub(crate) async fn follow(
     gateway: Arc<Gateway>,
@@ -163,8 +139,9 @@ pub(crate) async fn follow(
 ) {
     info!(%ledger, "following");
     let mut pause = Pause::new(poll);
+    let mut following = Following::default();
     while !stop.is_cancelled() {
-        let round = follow_once(&gateway, &ledger, source.as_ref()).await;
+        let round = follow_once(&gateway, &ledger, source.as_ref(), &mut following).await;
         gateway.metrics.source_nodes_are(&ledger, &source.describe());
         gateway.metrics.source_pace(&ledger, source.progress());
         let failed = match round {
@@ -188,8 +165,22 @@ pub(crate) async fn follow(
     }
 }
 
-/// One round: asks what follows the head and judges it. `true` when there may be more at once.
-async fn follow_once(gateway: &Gateway, ledger: &LedgerId, source: &dyn Source) -> Result<bool, String> {
+/// What a follower remembers from round to round.
+#[derive(Debug, Default)]
+struct Following {
+    searches: Searches,
+    /// Rounds on end in which a node served and nothing came of it, though another one claims to be further.
+    in_vain: u32,
+}
+
+/// One round: asks what follows the head, judges it, and at the tip compares the nodes. `true` when there may be more at
+/// once.
+async fn follow_once(
+    gateway: &Gateway,
+    ledger: &LedgerId,
+    source: &dyn Source,
+    following: &mut Following,
+) -> Result<bool, String> {
     let client = &gateway.anchored(ledger)?;
     let (head, _, frozen) = head(&gateway.store, client.as_ref()).await.map_err(|fault| fault.to_string())?;
     if let Some(reason) = frozen {
@@ -198,45 +189,65 @@ async fn follow_once(gateway: &Gateway, ledger: &LedgerId, source: &dyn Source) 
     let Some(facts) = client.describe(&head).accepted() else {
         return Err("the stored head was written by another client: an operator must anchor the ledger anew".to_owned());
     };
+    let more = ask_and_judge(gateway, client, source, &facts, following).await;
+    // Also where nobody serves: the only node may have gone over to another, as well signed branch.
+    if more != Ok(true) {
+        rivals::compare_nodes(gateway, client, source, &mut following.searches).await;
+    }
+    more
+}
+
+async fn ask_and_judge(
+    gateway: &Gateway,
+    client: &Arc<dyn DynLightClient>,
+    source: &dyn Source,
+    facts: &HeadFacts,
+    following: &mut Following,
+) -> Result<bool, String> {
     let source_error = |fault: SourceError| {
         gateway.metrics.source_error(client.ledger(), fault.reason());
         fault.to_string()
     };
     let steps = source.steps(facts.wants, STEPS_AT_A_TIME).await.map_err(source_error)?;
-    if let Ok(tip) = source.tip().await {
+    let tip = source.tip().await.ok();
+    if let Some(tip) = tip {
         gateway.metrics.ledger_tip(client.ledger(), tip);
     }
-    if steps.is_empty() {
-        compare_nodes(gateway, client, source, &facts).await;
-        return Ok(false);
-    }
+    let Some(served_to) = steps.last().map(|step| step.height) else { return Ok(false) };
     let full = steps.len() >= STEPS_AT_A_TIME;
     let mut answer = advance(gateway, client, steps).await.map_err(|fault| fault.to_string())?;
+    let mut from_below = false;
     if let Advance::NotYet(Shortfall::Headers { from }) = answer
         && from < facts.wants
     {
         // The node's chain does not stand on what is trusted: a branch is judged from further down.
         let steps = source.steps(from, STEPS_AT_A_TIME).await.map_err(source_error)?;
         answer = advance(gateway, client, steps).await.map_err(|fault| fault.to_string())?;
+        from_below = true;
     }
     match answer {
         Advance::Moved(facts) => {
             debug!(ledger = %client.ledger(), height = facts.last.map_or(0, |(height, _)| height.get()), "head moved");
+            following.in_vain = 0;
             Ok(full)
         }
-        Advance::Reorganised(..) => Ok(true),
-        Advance::Stands(_) => Ok(false),
+        Advance::Reorganised(..) => {
+            following.in_vain = 0;
+            Ok(true)
+        }
+        Advance::Stands(_) => {
+            in_vain(source, following, from_below, facts, tip > Some(served_to));
+            Ok(false)
+        }
         Advance::NotYet(shortfall) => {
             debug!(ledger = %client.ledger(), "{shortfall}");
             match shortfall {
-                Shortfall::Expired { .. } => Err(shortfall.to_string()),
+                Shortfall::Expired { .. } => return Err(shortfall.to_string()),
                 // Another node may stand on the trusted branch, or on a better one.
-                Shortfall::Branch { .. } => {
-                    source.refused(shortfall.reason());
-                    Ok(false)
-                }
-                _ => Ok(false),
+                Shortfall::Branch { .. } => source.refused(shortfall.reason()),
+                _ => in_vain(source, following, from_below, facts, tip > Some(served_to)),
             }
+            Ok(false)
         }
         Advance::Refused(rejection) => {
             gateway.metrics.reject("ledger", rejection.reason());
@@ -247,14 +258,21 @@ async fn follow_once(gateway: &Gateway, ledger: &LedgerId, source: &dyn Source) 
     }
 }
 
-/// Compares what other nodes hold at the head with what is trusted there. What differs and is not signed is said by one
-/// node alone: the source benches it, nothing freezes.
-async fn compare_nodes(gateway: &Gateway, client: &Arc<dyn DynLightClient>, source: &dyn Source, facts: &HeadFacts) {
-    let Some((height, _)) = facts.last else { return };
-    let Ok(others) = source.others(height).await else { return };
-    let Ok((head, _, None)) = head(&gateway.store, client.as_ref()).await else { return };
-    if let Err(fault) = find_conflict(gateway, client, &head, &others).await {
-        warn!(ledger = %client.ledger(), "{fault}");
+/// A node served and nothing came of it. One that left what is trusted and, asked from further down, shows no branch, has
+/// told two stories: the next one is asked. So it is after some rounds on end of a node that is not as far as another
+/// says to be, where blocks wait for others on top of them: it may feed blocks that are never confirmed.
+fn in_vain(
+    source: &dyn Source,
+    following: &mut Following,
+    from_below: bool,
+    facts: &HeadFacts,
+    others_are_further: bool,
+) {
+    let waits = facts.confirmations > 0 && others_are_further;
+    following.in_vain = if waits { following.in_vain.saturating_add(1) } else { 0 };
+    if from_below || following.in_vain >= ROUNDS_WITHOUT_PROGRESS {
+        following.in_vain = 0;
+        source.refused(BRANCH_NOT_BETTER);
     }
 }
 

@@ -23,6 +23,7 @@ mod measure;
 mod pages;
 mod pool;
 mod proofs;
+mod rivals;
 pub mod telemetry;
 pub mod tls;
 mod undone;

@@ -231,6 +231,40 @@ async fn a_rival_header_is_handed_on_for_the_light_client_to_judge() {
 }
 
 #[tokio::test]
+async fn a_node_that_went_over_to_another_fork_is_heard_though_it_served_last() {
+    let devnet = devnet().await;
+    let source = alone(&devnet);
+    require_whole_evidence(&devnet, &source).await;
+    assert!(source.others(at(TIP)).await.unwrap().is_empty(), "nobody else to ask");
+    let node = devnet.first_node();
+    node.misbehave(Misbehave::Fork { from: 5, events: vec![] }).unwrap();
+    source.steps(at(TIP), 9).await.unwrap_err();
+    assert_eq!(benched(&source, "one"), Some("forked"));
+    let told = source.others(at(TIP)).await.unwrap();
+    assert_eq!(told[0].bytes, node.header_rlp(TIP).unwrap());
+    assert_ne!(told[0].bytes, devnet_of(1).await.header_rlp(TIP).unwrap());
+}
+
+#[tokio::test]
+async fn where_a_node_left_is_found_by_asking_it_alone() {
+    let devnet = devnet().await;
+    let bad = devnet.add_node().await.unwrap();
+    bad.misbehave(Misbehave::Fork { from: 5, events: vec![] }).unwrap();
+    bad.misbehave(Misbehave::Stalled { at: 7 }).unwrap();
+    let source = source(&devnet, &[("good", devnet.url()), ("bad", bad.url())]);
+    let client = client(&devnet);
+    let blocks = trusted(&devnet).await;
+    for (height, shown, same) in [(TIP, 7, false), (6, 6, false), (5, 5, false), (4, 4, true)] {
+        let step = source.held_by("bad", at(height)).await.unwrap();
+        assert_eq!(step.height, at(shown), "its last one where it is not that far");
+        let trusted = &blocks[usize::try_from(shown).unwrap()];
+        assert_eq!(client.claimed_hash(&step) == Some(trusted.hash()), same);
+        assert_eq!(client.conflict(trusted, &step, &mut Budget::for_update()).is_some(), shown == 5);
+    }
+    assert_eq!(source.held_by("nobody", at(5)).await, None);
+}
+
+#[tokio::test]
 async fn a_node_whose_receipts_do_not_rebuild_the_root() {
     for fault in [Misbehave::ForgedReceipts { from: 0 }, Misbehave::OmittedReceipts] {
         let devnet = devnet().await;

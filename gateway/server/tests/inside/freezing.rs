@@ -204,3 +204,73 @@ async fn a_second_quorum_signed_block_at_an_own_node_freezes_the_ledger() {
         until("the ledger to be frozen", || async { shown(&origin).await["frozen"].as_str().map(str::to_owned) }).await;
     assert!(frozen.contains("height 2"), "{frozen}");
 }
+
+fn update_of(ledger: &Ledger, node: &NodeHandle, heights: std::ops::RangeInclusive<u64>) -> Value {
+    let step = |height| json!({"height": height, "bytes": BASE64.encode(node.header_rlp(height).unwrap())});
+    json!({"ledger": ledger.id, "steps": heights.map(step).collect::<Vec<_>>()})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_that_an_own_node_shows_above_its_first_block_freezes_the_ledger() {
+    let ledger = Ledger::start().await;
+    ledger.certify(1);
+    (0..9).for_each(|_| ledger.mine());
+    let second = forked(&ledger, 4).await;
+    let nodes = vec![("first", ledger.devnet.url()), ("second", second.url())];
+    let origin = Office::publishing_from("notary.example", &ledger, nodes).await;
+    let frozen =
+        until("the ledger to be frozen", || async { shown(&origin).await["frozen"].as_str().map(str::to_owned) }).await;
+    assert!(frozen.contains("height 4"), "{frozen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_only_node_that_goes_over_to_a_fork_freezes_the_ledger() {
+    let ledger = Ledger::start().await;
+    ledger.certify(1);
+    (0..9).for_each(|_| ledger.mine());
+    let origin = Office::publishing("notary.example", &ledger).await;
+    origin.has_published(1).await;
+    until("the head to stand at block 10", || async { (shown(&origin).await["wants"] == json!(11)).then_some(()) })
+        .await;
+    let args = certificate(999, "01", "01");
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let events = vec![(ledger.contract, EventCall::new(registry::CERTIFICATE_CHANGED, &args))];
+    ledger.devnet.first_node().misbehave(Misbehave::Fork { from: 7, events }).unwrap();
+    ledger.mine();
+    let frozen =
+        until("the ledger to be frozen", || async { shown(&origin).await["frozen"].as_str().map(str::to_owned) }).await;
+    assert!(frozen.contains("height 7"), "{frozen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_behind_many_shared_steps_of_an_update_freezes_the_ledger() {
+    let stage = Stage::set().await;
+    (0..9).for_each(|_| stage.ledger.mine());
+    stage.publish(1..2).await;
+    stage.carry().await;
+    let other = forked(&stage.ledger, 8).await;
+    let update = update_of(&stage.ledger, &other, 1..=10);
+    let problem = stage.receiver.post_updates(&stage.ledger.id, &update).await.unwrap_err();
+    assert_eq!(problem.code, ProblemCode::LedgerFrozen);
+    assert!(shown(&stage.receiver).await["frozen"].as_str().unwrap().contains("height 8"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_below_quorum_is_followed_down_and_freezes_nothing() {
+    let ledger = Ledger::start().await;
+    ledger.certify(1);
+    (0..9).for_each(|_| ledger.mine());
+    let liar = forked(&ledger, 4).await;
+    liar.misbehave(Misbehave::SealsBelowQuorum { from: 4 }).unwrap();
+    let nodes = vec![("honest", ledger.devnet.url()), ("liar", liar.url())];
+    let origin = Office::publishing_from("notary.example", &ledger, nodes).await;
+    origin.has_published(1).await;
+    until("the liar to be benched", || async {
+        (node(&shown(&origin).await, "liar")["benched"] == "forked").then_some(())
+    })
+    .await;
+    ledger.certify(2);
+    ledger.mine();
+    origin.has_published(2).await;
+    assert_eq!(shown(&origin).await["frozen"], Value::Null);
+}

@@ -24,5 +24,6 @@ mod sources;
 mod stage;
 mod support;
 mod time;
+mod two_faced;
 mod two_lanes;
 mod withheld;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hufu_evm_devnet::Misbehave;
 use hufu_gateway_server::backend::{Backend as _, EventFilter, UpdatesQuery};
 use hufu_schemas_core::checkpoint::Checkpoint;
 use hufu_schemas_core::lane::TagKey;
@@ -12,6 +13,7 @@ use hufu_schemas_core::{Digest, LaneId, RecordId};
 use serde_json::Value;
 
 use crate::support::{Ledger, Office, Stage, ids, policy_of, until};
+use crate::two_faced::TwoFaced;
 
 /// A stage on an unsealed ledger, whose receiver takes its node's word.
 async fn unsealed(limit: u64) -> Stage {
@@ -339,4 +341,43 @@ async fn what_nobody_seals_is_held_where_the_policy_asks_for_proof() {
     carry(&stage).await;
     assert_eq!(stage.believed().await, Vec::<Value>::new());
     assert_eq!(stage.receiver.held(&stage.lane).await, ["assurance-below-policy"; 3]);
+}
+
+/// Waits until the origin trusts up to this height.
+async fn has_trusted(origin: &Office, height: u64) {
+    until(&format!("block {height} to be trusted"), || async {
+        let shown = origin.gateway().ledgers().await.unwrap();
+        let wants = &shown["ledgers"][0]["wants"];
+        let wants: u64 = wants.as_u64().or_else(|| wants.as_str()?.parse().ok())?;
+        (wants > height).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_feeds_blocks_that_are_never_confirmed_stalls_nothing() {
+    let ledger = Ledger::unsealed(64).await;
+    (0..4).for_each(|_| ledger.mine());
+    let liar = ledger.devnet.add_node().await.unwrap();
+    let nodes = vec![("liar", liar.url()), ("honest", ledger.devnet.url())];
+    let origin = Office::publishing_from("notary.example", &ledger, nodes).await;
+    has_trusted(&origin, 3).await;
+    // It shows one block above what is trusted and none on top, and is not so far behind that its claim gives it away.
+    liar.misbehave(Misbehave::Stalled { at: 4 }).unwrap();
+    (0..4).for_each(|_| ledger.mine());
+    has_trusted(&origin, 7).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_shows_a_wrong_parent_and_is_honest_from_further_down_stalls_nothing() {
+    let ledger = Ledger::unsealed(64).await;
+    (0..4).for_each(|_| ledger.mine());
+    let liar = TwoFaced::before(&ledger.devnet.url()).await;
+    let nodes = vec![("liar", liar.url.clone()), ("honest", ledger.devnet.url())];
+    let origin = Office::publishing_from("notary.example", &ledger, nodes).await;
+    has_trusted(&origin, 3).await;
+    liar.lie_at(4);
+    (0..4).for_each(|_| ledger.mine());
+    has_trusted(&origin, 7).await;
+    assert!(liar.has_lied(), "the liar was never asked");
 }

@@ -18,6 +18,7 @@ mod skip;
 mod slots;
 mod window;
 
+use ahead::Candidate;
 pub use find::{needs_evidence, pinned_speakers};
 use judge::number;
 pub use skip::{MAX_SKIP_SECONDS, SKIP_AFTER_SECONDS};
@@ -172,6 +173,14 @@ impl LightClient for EvmLightClient {
     fn conflict(&self, block: &BlockFacts, other: &Step, budget: &mut Budget) -> Option<Misbehaviour> {
         // What cannot be verified is no misbehaviour: a node may say anything.
         self.rival(block, other, budget).ok().flatten()
+    }
+
+    fn claimed_hash(&self, step: &Step) -> Option<BlockHash> {
+        match self.read(step).ok()? {
+            Candidate::Bft(block) => Some(BlockHash::from_bytes(*block.hash().as_bytes())),
+            // A second branch is no misbehaviour there.
+            Candidate::Clique(_) | Candidate::Unsealed(_) => None,
+        }
     }
 }
 
