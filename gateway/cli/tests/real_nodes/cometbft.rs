@@ -10,11 +10,12 @@ use std::time::Duration;
 use hufu_cometbft_light_client::LightStep;
 use hufu_gateway_store::Store;
 use serde_json::{Map, Value, json};
+use tokio::process::Command;
 
 use self::network::{Homes, Network};
 use crate::city::{City, Lane, Ledger};
 use crate::guard;
-use crate::program::Subscriber;
+use crate::program::{Subscriber, text};
 use crate::registry;
 use crate::samples;
 use crate::wait::until;
@@ -89,6 +90,28 @@ async fn follow(test: &str, line: &str) {
     register.require_arrived(&subscriber).await;
     require_known(&city, &validators, line).await;
     println!("cometbft {line}: leaves at the receiver, none held: {:?}", city.settled().await);
+    require_audited(&network, line).await;
+}
+
+/// An auditor who captured the same network comes to the same end, changes of validators and all.
+async fn require_audited(network: &Network, line: &str) {
+    let last = network.height().await - 1;
+    let folder = tempfile::tempdir().unwrap();
+    let (anchor, capture) = (folder.path().join("anchor.toml"), folder.path().join("capture.jsonl"));
+    let trusted = format!(
+        "family = \"cometbft\"\nchain_id = \"{CHAIN_ID}\"\nheight = 1\nhash = \"{}\"\ntrusting_period = 1209600\n",
+        network.hash(1).await
+    );
+    std::fs::write(&anchor, trusted).unwrap();
+    std::fs::write(&capture, network.capture(last).await).unwrap();
+    let args = ["audit", "cometbft", "--json", "--anchor", text(&anchor), text(&capture)];
+    let output = Command::new(env!("CARGO_BIN_EXE_hufu")).args(args).output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let closing = said.lines().last().unwrap();
+    let due = json!({ "summary": { "blocks": last, "final": last, "rejected": 0, "not_yet": 0 } });
+    assert_eq!(serde_json::from_str::<Value>(closing).unwrap(), due);
+    println!("cometbft {line}: hufu audit cometbft of what the first node answers: {closing}");
 }
 
 /// Both gateways know who signs: the origin from its nodes, the receiver from headers alone.

@@ -280,6 +280,21 @@ impl Network {
         entries.iter().map(read).collect()
     }
 
+    /// Headers, votes and validators of all heights up to one, as the first node answers, one a line.
+    pub(crate) async fn capture(&self, last: u64) -> String {
+        let mut lines = String::new();
+        for height in 1..=last {
+            for (method, params) in [
+                ("commit", json!({ "height": height.to_string() })),
+                ("validators", json!({ "height": height.to_string(), "per_page": "100" })),
+            ] {
+                let answer = self.nodes[0].rpc.call(method, params).await.unwrap();
+                lines += &(json!({ "result": answer }).to_string() + "\n");
+            }
+        }
+        lines
+    }
+
     /// Sends a transaction to the first node and waits until it is in a block; returns the block's height.
     pub(crate) async fn send(&self, tx: &[u8]) -> u64 {
         let text = STANDARD.encode(tx);
