@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hufu_adapters_light_client::{Budget, Outcome, TrustedBlock};
-use hufu_adapters_source::{BlockEvidence, Source};
+use hufu_adapters_source::{BlockEvidence, Source, SourceError};
 use hufu_gateway_store::{Role, StoreError};
 use hufu_gateway_verify::admission::{KeptEvidence, LaneState};
 use hufu_gateway_verify::origin::EVIDENCE_TOO_LARGE;
@@ -72,6 +72,22 @@ impl Stretch {
             let (ledger, height, hash) = (block.ledger().clone(), block.height(), block.hash());
             self.evidence.push(KeptEvidence { ledger, height, hash, bytes });
         }
+    }
+
+    /// Says of a block that nobody can read its evidence, in a stretch of its own: no other block is in doubt for it. The
+    /// first block that is not covered then.
+    fn pass_unread<S: FnMut() -> [u8; 16]>(
+        &mut self,
+        from: Height,
+        block: &TrustedBlock,
+        detail: &str,
+        batch: &mut OriginBatch<'_, S>,
+    ) -> Result<Height, String> {
+        warn!(height = %block.height(), detail, "a block's evidence is beyond what is read: the lane says so and goes on");
+        let from = self.close(from, batch)?;
+        batch.skip_block(block, detail).map_err(|fault| fault.to_string())?;
+        self.pass(block, 0, None);
+        self.close(from, batch)
     }
 
     /// Closes it with a `covered` leaf that begins at `from`; the first block that is not covered then.
@@ -148,7 +164,7 @@ async fn publish_once(
     let blocks = next_blocks(gateway, lane, &state, stretch).await?;
     let more = u32::try_from(blocks.len()).unwrap_or(u32::MAX) >= BLOCKS_AT_A_TIME;
     let from = state.covered.and_then(Height::next).unwrap_or(lane.from_height);
-    read_blocks(gateway, lane, &blocks, from, stretch, &mut batch).await?;
+    let more = read_blocks(gateway, lane, &blocks, from, stretch, &mut batch).await? || more;
     if batch.is_empty() {
         heartbeat(gateway, &state, now).await?;
         return Ok(more);
@@ -180,8 +196,45 @@ async fn next_blocks(
     gateway.store.trusted_blocks(ledger, from, BLOCKS_AT_A_TIME).await.map_err(|fault| fault.to_string())
 }
 
+/// Evidence of blocks, as far as it can be read.
+struct Fetched<'a> {
+    of: &'a [TrustedBlock],
+    evidence: Vec<BlockEvidence>,
+    /// The block after them, where nobody can read its evidence, and who says so.
+    unread: Option<(&'a TrustedBlock, String)>,
+}
+
+async fn fetch<'a>(gateway: &Gateway, lane: &OriginLane, blocks: &'a [TrustedBlock]) -> Result<Fetched<'a>, String> {
+    let failed = |fault: SourceError| {
+        gateway.metrics.source_error(&lane.ledger, fault.reason());
+        fault.to_string()
+    };
+    let ask = async |blocks: &[TrustedBlock]| match blocks.is_empty() {
+        true => Ok(Vec::new()),
+        false => lane.source.evidence(blocks, lane.reader.selector()).await,
+    };
+    let (of, evidence, unread) = match ask(blocks).await {
+        Ok(evidence) => (blocks, evidence, None),
+        Err(SourceError::TooLarge { height, detail }) => {
+            let at = blocks.partition_point(|block| block.height() < height);
+            let (before, rest) = blocks.split_at(at);
+            let Some(block) = rest.first().filter(|block| block.height() == height) else {
+                return Err(failed(SourceError::TooLarge { height, detail }));
+            };
+            gateway.metrics.source_error(&lane.ledger, "too-large");
+            (before, ask(before).await.map_err(failed)?, Some((block, detail)))
+        }
+        Err(fault) => return Err(failed(fault)),
+    };
+    if evidence.len() != of.len() {
+        return Err(format!("expected evidence of {} blocks, got {}", of.len(), evidence.len()));
+    }
+    Ok(Fetched { of, evidence, unread })
+}
+
 /// Reads blocks into the batch, and closes stretches of which the first begins at `from`: one in which something matched,
-/// one of which a page could carry no more evidence, and one that was quiet for long enough.
+/// one of which a page could carry no more evidence, and one that was quiet for long enough. `true` where it ended at a
+/// block that cannot be read, and there is more behind.
 async fn read_blocks<S: FnMut() -> [u8; 16]>(
     gateway: &Gateway,
     lane: &OriginLane,
@@ -189,24 +242,23 @@ async fn read_blocks<S: FnMut() -> [u8; 16]>(
     mut from: Height,
     stretch: &mut Stretch,
     batch: &mut OriginBatch<'_, S>,
-) -> Result<(), String> {
+) -> Result<bool, String> {
     if blocks.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     // Asked anew each round: an anchor that the operator took away ends the lane.
     let client = gateway.anchored(&lane.ledger)?;
-    let evidence = lane.source.evidence(blocks, lane.reader.selector()).await.map_err(|fault| {
-        gateway.metrics.source_error(&lane.ledger, fault.reason());
-        fault.to_string()
-    })?;
-    if evidence.len() != blocks.len() {
-        return Err(format!("expected evidence of {} blocks, got {}", blocks.len(), evidence.len()));
-    }
-    for (block, BlockEvidence { evidence, .. }) in blocks.iter().zip(evidence) {
+    let Fetched { of, evidence, unread } = fetch(gateway, lane, blocks).await?;
+    for (block, BlockEvidence { evidence, .. }) in of.iter().zip(evidence) {
         let outcome = client.matching(block, lane.reader.selector(), evidence.as_deref(), &mut Budget::for_evidence());
         let items = match outcome {
             Outcome::Accept(items) => items,
             Outcome::NotYet(shortfall) => return Err(shortfall.to_string()),
+            // No node is at fault, and none could do better.
+            Outcome::Reject(rejection) if rejection.is_limit() => {
+                from = stretch.pass_unread(from, block, &rejection.to_string(), batch)?;
+                continue;
+            }
             Outcome::Reject(rejection) => {
                 gateway.metrics.reject("ledger", rejection.reason());
                 lane.source.refused(rejection.reason());
@@ -231,12 +283,16 @@ async fn read_blocks<S: FnMut() -> [u8; 16]>(
         }
         stretch.pass(block, items.len(), carried);
     }
+    if let Some((block, detail)) = unread {
+        stretch.pass_unread(from, block, &detail, batch)?;
+        return Ok(true);
+    }
     let last = stretch.to.as_ref().map_or(from, TrustedBlock::height);
     let read = last.get().saturating_sub(from.get()).saturating_add(1);
     if stretch.matched > 0 || read >= QUIET_BLOCKS {
         stretch.close(from, batch)?;
     }
-    Ok(())
+    Ok(false)
 }
 
 /// When this lane was signed last.

@@ -3,13 +3,13 @@
 //! The batch is an [`Admission`] like a receiver's: statement, record and source cursor (the `covered` leaf) move in one
 //! transaction of the store. Then the gateway signs a checkpoint.
 
-use hufu_adapters_light_client::{Control, Proven};
+use hufu_adapters_light_client::{Control, Proven, TrustedBlock};
 use hufu_schemas_core::lane::TagKey;
 use hufu_schemas_core::page::Document;
 use hufu_schemas_core::statement::{
     Covered, Definition, Leaf, RecordLeaf, RecordOrigin, Retract, RetractReason, Skipped, Statement, StatementFault,
 };
-use hufu_schemas_core::{BlockHash, Digest, Height, Record, Timestamp};
+use hufu_schemas_core::{BlockHash, Digest, Height, LedgerId, Position, Record, Timestamp};
 
 use crate::admission::{Admission, AdmittedLeaf, KeptEvidence, LaneDefinition, LaneState, LeafOutcome};
 use crate::assurance::{Assurance, Completeness};
@@ -20,6 +20,10 @@ use crate::verified::{Basis, Verified};
 /// The label of a `skipped` leaf about an item whose block's evidence is more than a page carries: no receiver can judge
 /// such a block.
 pub const EVIDENCE_TOO_LARGE: &str = "evidence-too-large";
+/// The label of a `skipped` leaf about a whole block: its evidence is beyond what is read at all, so that nobody knows what
+/// it holds of the lane. It stands at the block's first position, and its native digest is the block's hash. A receiver
+/// counts the stretch as `log`.
+pub const BLOCK_TOO_LARGE: &str = "block-too-large";
 /// The label of what code other than the pinned one said: at an origin a `skipped` leaf, at a receiver a held one. No
 /// later proof makes it good; an operator pins the new code, from a height on.
 pub const CODE_CHANGED: &str = "code-changed";
@@ -130,6 +134,26 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
         Ok(())
     }
 
+    /// Appends a `skipped` leaf about a block that cannot be read at all, so that the lane goes on and says so. The caller
+    /// closes the stretch before it: only this block is then in doubt.
+    pub fn skip_block(&mut self, block: &TrustedBlock, detail: &str) -> Result<(), OriginFault> {
+        self.require_ledger(block.ledger())?;
+        let position = Position { height: block.height(), transaction: 0, event: 0 };
+        self.require_place(position, 0)?;
+        let skipped = Skipped {
+            ledger: block.ledger().clone(),
+            position,
+            block_hash: block.hash(),
+            item: 0,
+            native: Digest::from_bytes(*block.hash().as_bytes()),
+            reason: BLOCK_TOO_LARGE.to_owned(),
+            detail: detail.chars().take(DETAIL_MOST).collect(),
+        };
+        self.push(Leaf::Skipped(skipped.clone()), |_| Ok(LeafOutcome::Skipped(skipped)))?;
+        self.state.last = Some((position, 0));
+        Ok(())
+    }
+
     /// Keeps a block's evidence for pages and evidence files.
     pub fn keep(&mut self, evidence: KeptEvidence) {
         self.evidence.push(evidence);
@@ -183,22 +207,30 @@ impl<'a, S: FnMut() -> [u8; 16]> OriginBatch<'a, S> {
     }
 
     fn require_own(&self, proven: &Proven) -> Result<(), OriginFault> {
+        self.require_ledger(proven.ledger())
+    }
+
+    fn require_ledger(&self, ledger: &LedgerId) -> Result<(), OriginFault> {
         let expected = &self.definition()?.ledger;
-        if proven.ledger() == expected {
+        if ledger == expected {
             return Ok(());
         }
-        Err(OriginFault::OtherLedger { expected: expected.to_string(), got: proven.ledger().to_string() })
+        Err(OriginFault::OtherLedger { expected: expected.to_string(), got: ledger.to_string() })
     }
 
     fn require_after(&self, proven: &Proven, item: u32) -> Result<(), OriginFault> {
+        self.require_place(proven.position(), item)
+    }
+
+    fn require_place(&self, position: Position, item: u32) -> Result<(), OriginFault> {
         // Every receiver would refuse the page, for ever: better that the lane stops here, where it can be mended.
-        if let Some(covered) = self.state.covered.filter(|covered| proven.position().height <= *covered) {
-            let (last, got) = (format!("block {covered}, which is covered"), proven.position().to_string());
+        if let Some(covered) = self.state.covered.filter(|covered| position.height <= *covered) {
+            let (last, got) = (format!("block {covered}, which is covered"), position.to_string());
             return Err(OriginFault::OutOfOrder { last, got });
         }
         match self.state.last {
-            Some((last, index)) if (proven.position(), item) <= (last, index) => {
-                Err(OriginFault::OutOfOrder { last: last.to_string(), got: proven.position().to_string() })
+            Some((last, index)) if (position, item) <= (last, index) => {
+                Err(OriginFault::OutOfOrder { last: last.to_string(), got: position.to_string() })
             }
             _ => Ok(()),
         }
