@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::walk::{Stop, Walk, hold};
 use super::{BadEvidence, PageRejection};
 use crate::admission::Misconduct;
-use crate::origin::{EVIDENCE_TOO_LARGE, stated, stated_count};
+use crate::origin::{BLOCK_TOO_LARGE, EVIDENCE_TOO_LARGE, stated, stated_count};
 use crate::reader::LaneReader;
 
 /// Blocks derived for one page. A quiet block costs a look into its filter (about a microsecond) and a trusted block of
@@ -97,9 +97,9 @@ impl Walk<'_> {
 
     fn derive_up_to(&mut self, index: u64, statement: &Statement, place: &Place<'_>) -> Result<(), Stop> {
         if let Leaf::Skipped(skipped) = statement.leaf()
-            && skipped.reason == EVIDENCE_TOO_LARGE
+            && let Some(reason) = [EVIDENCE_TOO_LARGE, BLOCK_TOO_LARGE].into_iter().find(|it| *it == skipped.reason)
         {
-            return hold(EVIDENCE_TOO_LARGE, "the block's evidence does not travel");
+            return hold(reason, "the block's evidence does not travel");
         }
         let under = self.under(index)?;
         if *place.ledger != under.definition.ledger || place.height < under.definition.from_height {
