@@ -119,6 +119,14 @@ pub trait DynLightClient: Send + Sync {
     fn firm(&self, head: &StoredHead) -> Option<Height> {
         self.describe(head).accepted()?.last.map(|(height, _)| height)
     }
+    /// See [`LightClient::sees_code_changes`].
+    fn sees_code_changes(&self, _block: &TrustedBlock, _selector: &Selector) -> bool {
+        true
+    }
+    /// See [`LightClient::commits`].
+    fn commits(&self, _selector: &Selector) -> bool {
+        true
+    }
     /// See [`LightClient::advance`].
     fn advance(&self, head: &StoredHead, steps: &[Step], now: Timestamp, budget: &mut Budget) -> Outcome<Advanced>;
     /// Every item of the block that the selector matches; see [`LightClient::prove`].
@@ -274,6 +282,14 @@ impl<C: LightClient> DynLightClient for Erased<C> {
 
     fn firm(&self, head: &StoredHead) -> Option<Height> {
         self.0.firm(&self.restore(head).ok()?)
+    }
+
+    fn sees_code_changes(&self, block: &TrustedBlock, selector: &Selector) -> bool {
+        self.0.sees_code_changes(&block.facts, selector)
+    }
+
+    fn commits(&self, selector: &Selector) -> bool {
+        self.0.commits(selector)
     }
 
     fn advance(&self, head: &StoredHead, steps: &[Step], now: Timestamp, budget: &mut Budget) -> Outcome<Advanced> {

@@ -53,6 +53,20 @@ pub trait LightClient: Send + Sync + 'static {
         self.describe(head).last.map(|(height, _)| height)
     }
 
+    /// Whether this client can tell at this block that code which the selector pins was changed. `false` where that takes
+    /// the state that the block began with, and only followed parents show it: what another gateway, which followed them,
+    /// calls [`Control::Changed`] is `IssuerControlled` here, and neither lies.
+    fn sees_code_changes(&self, _block: &BlockFacts, _selector: &Selector) -> bool {
+        true
+    }
+
+    /// Whether the ledger itself commits to the items that this selector means, so that a block's evidence shows all of
+    /// them or does not close. `false` where nodes merely tell them: then nothing can be derived from what is *not* there,
+    /// and whoever carries the evidence may have left some out.
+    fn commits(&self, _selector: &Selector) -> bool {
+        true
+    }
+
     /// Judges `steps` (one a height, rising) on top of `head` and yields the new head with the blocks that became
     /// trusted, in order. Steps at or below the head's height are passed over, so overlapping deliveries do no harm.
     ///

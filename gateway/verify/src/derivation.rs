@@ -15,6 +15,9 @@ use crate::assurance::Completeness;
 /// one; 64 pairs of heights are 2 KiB of a lane's state.
 pub const RUNS_MOST: usize = 64;
 
+/// The reason of a gap where none is known.
+const NOT_DERIVED: &str = "not-derived";
+
 /// What was derived of a lane.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -64,7 +67,7 @@ impl Derivation {
     /// First and last block of the newest run that holds a block.
     pub fn run(&self) -> Option<(Height, Height)> {
         let run = self.runs.iter().rev().find(|run| run.from < run.next)?;
-        Some((run.from, Height::new(run.next.get().saturating_sub(1))))
+        Some((run.from, before(run.next)))
     }
 
     /// What is known of a record that stands at this height, at or before the lane's last leaf.
@@ -115,7 +118,7 @@ impl Derivation {
         if whole {
             return;
         }
-        let reason = self.broken.take().unwrap_or_else(|| "not-derived".to_owned());
+        let reason = self.broken.take().unwrap_or_else(|| NOT_DERIVED.to_owned());
         self.gap = Some(Gap { from, to, reason });
         self.runs.retain(|run| run.from < run.next);
         // Leaves beyond the coverage were not compared with their blocks.
@@ -125,14 +128,49 @@ impl Derivation {
     }
 
     /// The lane goes on at `from`: a reorganisation undid that block and those above, and their leaves are taken back.
-    pub fn rewind(&mut self, from: Height) {
-        (self.matched, self.broken) = (0, None);
+    /// `stretch` is the first block that is not covered then. Below `from` nothing was undone: what could not be judged
+    /// there still counts as `log`.
+    pub fn rewind(&mut self, from: Height, stretch: Option<Height>) {
+        let broke_below = self.broken.is_some() && self.runs.last().is_none_or(|run| run.next < from);
+        if !broke_below {
+            self.broken = None;
+        }
         self.runs.iter_mut().for_each(|run| run.next = run.next.min(from));
+        self.runs.retain(|run| run.from <= run.next);
+        self.cut_gap(from);
+        if stretch.is_some_and(|stretch| stretch < from) {
+            // The first part of the stretch stands. How many of its matches were above `from` is not remembered.
+            if self.matched > 0 {
+                self.break_off("reorganised");
+            }
+            return;
+        }
+        (self.matched, self.broken) = (0, None);
         self.runs.retain(|run| run.from < run.next);
+        self.show_hole_below(from);
         if self.runs.last().is_none_or(|run| run.next != from) {
             self.begin(from);
         }
     }
+
+    /// A gap reaches no further than the blocks that stand.
+    fn cut_gap(&mut self, from: Height) {
+        let standing = self.gap.take().filter(|gap| gap.from < from);
+        self.gap = standing.map(|gap| Gap { to: gap.to.min(before(from)), ..gap });
+    }
+
+    /// Where the newest gap was undone, the one before it is the newest: its blocks are known, its reason no more.
+    fn show_hole_below(&mut self, from: Height) {
+        let Some(next) = self.runs.last().map(|run| run.next).filter(|next| *next < from) else { return };
+        let to = before(from);
+        if self.gap.as_ref().is_none_or(|gap| gap.to < to) {
+            self.gap = Some(Gap { from: next, to, reason: NOT_DERIVED.to_owned() });
+        }
+    }
+}
+
+fn before(height: Height) -> Height {
+    Height::new(height.get().saturating_sub(1))
 }
 
 fn after(height: Height) -> Height {
@@ -185,14 +223,80 @@ mod tests {
         let mut derivation = Derivation::default();
         derivation.begin(at(1));
         (1..=9).for_each(|_| derivation.finish(1));
-        derivation.rewind(at(6));
+        derivation.rewind(at(6), Some(at(6)));
         assert_eq!(
             (derivation.frontier(), derivation.matched(), derivation.run()),
             (Some(at(6)), 0, Some((at(1), at(5))))
         );
         derivation.break_off("x");
-        derivation.rewind(at(3));
+        derivation.rewind(at(3), Some(at(3)));
         assert_eq!((derivation.frontier(), known(&derivation)), (Some(at(3)), vec![1, 2, 3]));
+    }
+
+    /// Blocks 1 to 4 are derived with three matches, and the rest of the stretch that begins at 1 is not.
+    fn broken_at_5() -> Derivation {
+        let mut derivation = Derivation::default();
+        derivation.begin(at(1));
+        (1..=4).for_each(|height| derivation.finish(u64::from(height != 4)));
+        derivation.break_off("evidence-missing");
+        derivation
+    }
+
+    #[test]
+    fn going_back_within_a_stretch_does_not_hide_what_was_not_derived_of_it() {
+        let mut derivation = broken_at_5();
+        derivation.rewind(at(8), Some(at(1)));
+        assert_eq!((derivation.broken(), derivation.frontier()), (Some("evidence-missing"), None));
+        assert_eq!(known(&derivation), [1, 2, 3, 4], "blocks 5 to 7 stand, so what follows in the stretch is `log`");
+        derivation.close(at(1), at(10), at(10));
+        let gap = Gap { from: at(1), to: at(10), reason: "evidence-missing".into() };
+        assert_eq!((derivation.gap(), derivation.frontier()), (Some(&gap), Some(at(11))));
+    }
+
+    #[test]
+    fn going_back_below_where_a_stretch_was_broken_leaves_its_count_unknown() {
+        let mut derivation = broken_at_5();
+        derivation.rewind(at(3), Some(at(1)));
+        assert_eq!(
+            (derivation.broken(), known(&derivation)),
+            (Some("reorganised"), vec![1, 2]),
+            "no count is compared"
+        );
+        // Where nothing had matched yet, nothing is unknown.
+        let mut quiet = Derivation::default();
+        quiet.begin(at(1));
+        (1..=4).for_each(|_| quiet.finish(0));
+        quiet.break_off("block-differs");
+        quiet.rewind(at(3), Some(at(1)));
+        assert_eq!((quiet.broken(), quiet.frontier(), quiet.spans(at(1))), (None, Some(at(3)), true));
+    }
+
+    #[test]
+    fn a_gap_is_shown_as_far_as_its_blocks_stand() {
+        let mut derivation = broken_at_5();
+        derivation.close(at(1), at(10), at(10));
+        (11..=14).for_each(|_| derivation.finish(1));
+        let gap = |to| Gap { from: at(1), to: at(to), reason: "evidence-missing".into() };
+        derivation.rewind(at(13), Some(at(13)));
+        assert_eq!((derivation.gap(), derivation.frontier()), (Some(&gap(10)), Some(at(13))), "it is older");
+        derivation.rewind(at(8), Some(at(8)));
+        assert_eq!((derivation.gap(), known(&derivation)), (Some(&gap(7)), vec![1, 2, 3, 4, 8]));
+        derivation.rewind(at(5), Some(at(5)));
+        assert_eq!((derivation.gap(), known(&derivation)), (Some(&gap(4)), vec![1, 2, 3, 4, 5]));
+        derivation.rewind(at(1), Some(at(1)));
+        assert_eq!((derivation.gap(), derivation.frontier()), (None, Some(at(1))));
+    }
+
+    #[test]
+    fn a_gap_below_one_that_was_undone_comes_to_light_again() {
+        let mut derivation = broken_at_5();
+        derivation.close(at(1), at(10), at(10));
+        derivation.break_off("sealed-leaf");
+        derivation.close(at(11), at(20), at(20));
+        assert_eq!(derivation.gap().map(|gap| gap.from), Some(at(11)));
+        derivation.rewind(at(11), Some(at(11)));
+        let gap = Gap { from: at(5), to: at(10), reason: "not-derived".into() };
+        assert_eq!((derivation.gap(), known(&derivation)), (Some(&gap), vec![1, 2, 3, 4, 11]));
     }
 
     #[test]

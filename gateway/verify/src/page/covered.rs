@@ -8,17 +8,18 @@
 
 use std::sync::Arc;
 
-use hufu_adapters_light_client::{Proven, TrustedBlock};
+use hufu_adapters_light_client::{Control, Proven, TrustedBlock};
 use hufu_schemas_core::page::Page;
 use hufu_schemas_core::statement::{Covered, Definition, Leaf, Skipped, Statement};
 use hufu_schemas_core::{BlockHash, Digest, Height, LedgerId, Position};
 use serde_json::{Value, json};
 
+use super::record::{NOT_CONFORMANT, RECORD_DIFFERS, is_said_by, require_defined};
 use super::walk::{Stop, Walk, hold};
 use super::{BadEvidence, PageRejection};
 use crate::admission::Misconduct;
-use crate::origin::{BLOCK_TOO_LARGE, EVIDENCE_TOO_LARGE, stated, stated_count};
-use crate::reader::LaneReader;
+use crate::origin::{BLOCK_TOO_LARGE, CODE_CHANGED, CODE_CHANGED_WORDS, EVIDENCE_TOO_LARGE, stated, stated_count};
+use crate::reader::{LaneReader, Reading};
 
 /// Blocks derived for one page. A quiet block costs a look into its filter (about a microsecond) and a trusted block of
 /// about 1 KiB in memory: 4 MiB, as much as the evidence of a page. Origins of ours cover at most 320 blocks a leaf.
@@ -102,9 +103,12 @@ impl Walk<'_> {
             return hold(reason, "the block's evidence does not travel");
         }
         let under = self.under(index)?;
+        // What matches an origin may not choose: blocks that it passes by under a definition of its own could hide an event.
+        self.require_accepted(&under.digest)?;
         if *place.ledger != under.definition.ledger || place.height < under.definition.from_height {
             return hold("leaf-disagrees-with-definition", "another ledger, or a block before the definition's first");
         }
+        self.require_committed(&under)?;
         // The leaf's own block first: where it is another than ours, the blocks before it may be others too.
         let block = self.trusted_block(place.ledger, place.height)?;
         if block.hash() != place.hash {
@@ -117,8 +121,29 @@ impl Walk<'_> {
         }
         match statement.leaf() {
             Leaf::Covered(covered) => self.require_count(index, statement, covered, &under),
-            leaf => self.require_next(index, statement, leaf.order(), &under),
+            leaf => {
+                self.require_next(index, statement, leaf.order(), &under)?;
+                self.require_same(index, statement, &under)
+            }
         }
+    }
+
+    /// What nodes merely tell is under nobody's root: a courier may have left some of it out, or put some in, and the origin
+    /// would answer for it.
+    fn require_committed(&self, under: &Under) -> Result<(), Stop> {
+        let snapshot = self.context.ledgers.get(&under.definition.ledger);
+        if snapshot.is_none_or(|it| it.client.commits(under.reader.selector())) {
+            return Ok(());
+        }
+        hold("not-committed", "the ledger does not commit to such items")
+    }
+
+    pub(super) fn require_accepted(&self, definition: &Digest) -> Result<(), Stop> {
+        if self.policy.definitions.contains(definition) {
+            return Ok(());
+        }
+        let words = format!("the policy does not name definition {definition}: read it, then `hufu lane accept`");
+        hold("definition-not-accepted", words)
     }
 
     /// Where derivation goes on; begins it at the lane's first leaf about a block.
@@ -195,6 +220,46 @@ impl Walk<'_> {
         }
     }
 
+    /// A record leaf stands for the reading at its place: a leaf that says another thing leaves the true one out, as surely
+    /// as no leaf would. Who is to be believed, and of what, is no matter here: an origin reads its ledger by this very code,
+    /// so what it states honestly is what is read here, whatever the policy makes of it. A leaf about a place where nothing
+    /// stands leaves nothing out; it is held.
+    fn require_same(&mut self, index: u64, statement: &Statement, under: &Under) -> Result<(), Stop> {
+        let Leaf::Record(leaf) = statement.leaf() else { return Ok(()) };
+        require_defined(leaf, &under.definition, &under.reader)?;
+        let (position, item) = (leaf.origin.position, leaf.origin.item);
+        let named = |proven: &&Proven| proven.position() == position;
+        let Some(proven) = self.items(under, position.height).iter().find(named).cloned() else { return Ok(()) };
+        let reading = self.readings(under.digest, &under.reader, &proven).iter().find(|reading| reading.item == item);
+        let (key, id) = match reading.map(|reading| &reading.result) {
+            Some(Ok(record)) if is_said_by(record, leaf) => return Ok(()),
+            Some(Ok(record)) => (record.key().clone(), record.id()),
+            // Another build may read it, or another gateway not have seen the change: nothing to compare with here.
+            Some(Err(unreadable)) if unreadable.reason == CODE_CHANGED => {
+                return hold(CODE_CHANGED, CODE_CHANGED_WORDS);
+            }
+            Some(Err(unreadable)) => return hold(NOT_CONFORMANT, unreadable.to_string()),
+            None => return Ok(()),
+        };
+        let detail = format!(
+            "block {}, transaction {}, event {}, item {item} reads as {key} ({id}): leaf {index} says {} ({})",
+            position.height, position.transaction, position.event, leaf.key, leaf.id
+        );
+        let native = proven.native_digest();
+        let against = json!({"position": position, "item": item, "native": native, "recordKey": key, "recordId": id});
+        Err(self.misconduct(RECORD_DIFFERS, index, statement, position.height, detail, against))
+    }
+
+    /// What an item reads to. That of the item looked at last is remembered: a leaf is compared with it, then believed.
+    pub(super) fn readings(&mut self, definition: Digest, reader: &LaneReader, proven: &Proven) -> &[Reading] {
+        let of = (definition, proven.position());
+        let (known, readings) = self.read.get_or_insert_with(|| (of, stated(reader, proven)));
+        if *known != of {
+            (*known, *readings) = (of, stated(reader, proven));
+        }
+        readings
+    }
+
     fn require_count(
         &mut self,
         index: u64,
@@ -238,6 +303,12 @@ impl Walk<'_> {
         let (position, item) = (skipped.position, skipped.item);
         let named = |proven: &&Proven| proven.position() == position && proven.native_digest() == skipped.native;
         let proven = self.items(&under, position.height).iter().find(named).cloned();
+        if skipped.reason == CODE_CHANGED && proven.as_ref().is_some_and(|proven| self.may_have_changed(proven, &under))
+        {
+            // The origin may have seen a change that cannot be seen from here; how many readings it stood for, neither.
+            self.after.derivation.break_off("parent-state-unknown");
+            return Ok(());
+        }
         let reading = proven.and_then(|it| stated(&under.reader, &it).into_iter().find(|reading| reading.item == item));
         match reading.map(|reading| reading.result) {
             Some(Err(unreadable)) if unreadable.reason == skipped.reason => Ok(()),
@@ -257,6 +328,14 @@ impl Walk<'_> {
                 Err(self.misconduct("skipped-event-not-in-block", index, statement, position.height, detail, against))
             }
         }
+    }
+
+    /// Whether a gateway that followed the block's parent could see changed code where this one sees none.
+    fn may_have_changed(&self, proven: &Proven, under: &Under) -> bool {
+        let Some(snapshot) = self.context.ledgers.get(&under.definition.ledger) else { return false };
+        let Some(block) = snapshot.blocks.get(&proven.position().height) else { return false };
+        proven.control() == Control::IssuerControlled
+            && !snapshot.client.sees_code_changes(block, under.reader.selector())
     }
 
     /// Finds what the block holds of the lane, unless it is the block looked into last.

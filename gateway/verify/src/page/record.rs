@@ -1,25 +1,26 @@
 //! A record leaf: proven by this gateway's own light client, read anew, compared with what the origin said.
 
 use hufu_adapters_light_client::{Budget, Control, Outcome, Proven, Rejection, TrustedBlock};
-use hufu_schemas_core::Position;
 use hufu_schemas_core::page::PageBlock;
 use hufu_schemas_core::statement::{Definition, Leaf, RecordLeaf, Statement};
+use hufu_schemas_core::{Position, Record};
 
 use super::walk::{Stop, Walk, hold, not_anchored};
 use super::{BadEvidence, PageRejection};
 use crate::admission::KeptEvidence;
 use crate::assurance::Assurance;
 use crate::origin::{CODE_CHANGED, CODE_CHANGED_WORDS};
-use crate::reader::LaneReader;
+use crate::reader::{LaneReader, Reading};
 use crate::verified::{Basis, Verified};
+
+/// The label of an item that reads to no record here.
+pub(super) const NOT_CONFORMANT: &str = "record-not-conformant";
+/// The label of a leaf that says another thing than its item reads to: held, or misconduct where the stretch is derived.
+pub(super) const RECORD_DIFFERS: &str = "record-differs";
 
 impl Walk<'_> {
     /// Everything that makes a record believed, in order; each step names what it expected.
-    pub(super) fn record(
-        &mut self,
-        index: u64,
-        leaf: &RecordLeaf,
-    ) -> Result<Verified<hufu_schemas_core::Record>, Stop> {
+    pub(super) fn record(&mut self, index: u64, leaf: &RecordLeaf) -> Result<Verified<Record>, Stop> {
         let Some(known) = self.after.definition_at(index) else {
             return hold("lane-without-definition", "no definition before this leaf");
         };
@@ -29,14 +30,11 @@ impl Walk<'_> {
         require_defined(leaf, &definition, &reader)?;
         // Before the definition is looked at: evidence that a courier altered must not be what waits for the operator.
         let proven = self.proven(index, leaf.origin.position, &leaf.origin.block_hash, &definition, &reader)?;
-        if !self.policy.definitions.contains(&digest) {
-            let words = format!("the policy does not name definition {digest}: read it, then `hufu lane accept`");
-            return hold("definition-not-accepted", words);
-        }
+        self.require_accepted(&digest)?;
         if proven.control() == Control::Changed {
             return hold(CODE_CHANGED, CODE_CHANGED_WORDS);
         }
-        let record = read_record(&reader, &proven, leaf)?;
+        let record = read_record(self.readings(digest, &reader, &proven), leaf)?;
         let completeness = self.after.derivation.completeness_at(leaf.origin.position.height);
         let authority = self.policy.authorises(&record).and_then(|()| {
             self.policy.accepts(Assurance::of(&proven), proven.control(), proven.finality(), completeness)
@@ -142,7 +140,7 @@ impl Walk<'_> {
 }
 
 /// The leaf may say nothing that its definition does not fix (decision 2).
-fn require_defined(leaf: &RecordLeaf, definition: &Definition, reader: &LaneReader) -> Result<(), Stop> {
+pub(super) fn require_defined(leaf: &RecordLeaf, definition: &Definition, reader: &LaneReader) -> Result<(), Stop> {
     let origin = &leaf.origin;
     let checks = [
         ("ledger", origin.ledger == definition.ledger, origin.ledger.to_string()),
@@ -159,17 +157,21 @@ fn require_defined(leaf: &RecordLeaf, definition: &Definition, reader: &LaneRead
     }
 }
 
-/// Reads the record anew and compares it with what the origin said.
-fn read_record(reader: &LaneReader, proven: &Proven, leaf: &RecordLeaf) -> Result<hufu_schemas_core::Record, Stop> {
-    let reading = reader.read(proven).into_iter().find(|reading| reading.item == leaf.origin.item);
-    let record = match reading.map(|reading| reading.result) {
+/// Takes the record as it was read anew, where the origin said the same.
+fn read_record(readings: &[Reading], leaf: &RecordLeaf) -> Result<Record, Stop> {
+    let reading = readings.iter().find(|reading| reading.item == leaf.origin.item);
+    let record = match reading.map(|reading| &reading.result) {
         Some(Ok(record)) => record,
-        Some(Err(unreadable)) => return hold("record-not-conformant", unreadable.to_string()),
+        Some(Err(unreadable)) => return hold(NOT_CONFORMANT, unreadable.to_string()),
         None => return hold("event-not-in-block", format!("the item decodes to no event {}", leaf.origin.item)),
     };
-    if record.id() != leaf.id || record.key() != &leaf.key {
+    if !is_said_by(record, leaf) {
         let words = format!("expected {} as recomputed from the ledger, got {}", record.id(), leaf.id);
-        return hold("record-differs", words);
+        return hold(RECORD_DIFFERS, words);
     }
-    Ok(record)
+    Ok(record.clone())
+}
+
+pub(super) fn is_said_by(record: &Record, leaf: &RecordLeaf) -> bool {
+    record.id() == leaf.id && record.key() == &leaf.key
 }

@@ -200,7 +200,8 @@ impl Walk<'_> {
         }
         if !self.undoing.standing.values().any(|leaf| leaf.height >= retract.from) {
             self.after.go_back(retract.from);
-            self.after.derivation.rewind(retract.from);
+            let stretch = self.after.stretch_at(sequence);
+            self.after.derivation.rewind(retract.from, stretch);
         }
     }
 }

@@ -8,14 +8,14 @@ use hufu_schemas_core::lane::Entry;
 use hufu_schemas_core::merkle::Edge;
 use hufu_schemas_core::page::{Document, Page, PageBlock};
 use hufu_schemas_core::statement::{Covered, Definition, Leaf, Skipped, Statement, StatementFault};
-use hufu_schemas_core::{Digest, Height, LedgerId};
+use hufu_schemas_core::{Digest, Height, LedgerId, Position};
 
 use super::covered::{Found, Under};
 use super::retract::Undoing;
 use super::{MOST_DEFINITIONS, PageContext, PageRejection, Readers, Waiting};
 use crate::admission::{AdmittedLeaf, Held, KeptEvidence, LaneDefinition, LaneState, LeafOutcome};
 use crate::policy::LanePolicy;
-use crate::reader::{LaneReader, named_documents};
+use crate::reader::{LaneReader, Reading, named_documents};
 
 /// Why a leaf is not simply admitted.
 pub(super) enum Stop {
@@ -54,6 +54,8 @@ pub(super) struct Walk<'a> {
     pub(super) under: Option<Under>,
     /// The block looked into last.
     pub(super) found: Option<Found>,
+    /// What the item looked at last reads to under a definition.
+    pub(super) read: Option<((Digest, Position), Vec<Reading>)>,
     /// Blocks derived for this page.
     pub(super) derived: u64,
     /// Leaves that are taken back.
@@ -84,6 +86,7 @@ impl<'a> Walk<'a> {
             matches: BTreeMap::new(),
             under: None,
             found: None,
+            read: None,
             derived: 0,
             undoing: Undoing::of(page, context.standing),
             leaves: Vec::with_capacity(page.map_or(0, |page| page.entries.len())),

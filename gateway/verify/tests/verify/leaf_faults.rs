@@ -211,11 +211,21 @@ fn a_held_leaf_does_not_block_a_later_revocation() {
 }
 
 #[test]
-fn record_that_differs_from_the_ledger() {
-    assert_eq!(lie(|_| {}), "R-1", "an honest leaf is believed");
-    assert_eq!(lie(|leaf| leaf.id = RecordId::from_digest(Digest::of(b"another"))), "held: record-differs");
+fn record_that_differs_from_the_ledger_where_the_stretch_is_not_derived() {
+    // Derived, it is misconduct: a_revocation_stated_as_another_record.
+    let lie = |change: &dyn Fn(&mut RecordLeaf)| {
+        let mut department = Department::defined();
+        department.mine(&[]);
+        department.mine(&[right("R-1", "confirm")]);
+        department.state(2, 0, change);
+        let mut receiver = department.receiver();
+        receiver.forgets = vec![1];
+        outcomes(&receiver.verify(&department.log.whole()).unwrap()).pop().unwrap()
+    };
+    assert_eq!(lie(&|_| {}), "R-1", "an honest leaf is believed");
+    assert_eq!(lie(&|leaf| leaf.id = RecordId::from_digest(Digest::of(b"another"))), "held: record-differs");
     let key = format!("property-right:{LAND}:R-9");
-    assert_eq!(lie(|leaf| leaf.key = key.parse().unwrap()), "held: record-differs");
+    assert_eq!(lie(&|leaf| leaf.key = key.parse().unwrap()), "held: record-differs");
 }
 
 #[test]

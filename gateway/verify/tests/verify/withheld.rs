@@ -4,12 +4,12 @@ use hufu_gateway_verify::admission::Misconduct;
 use hufu_gateway_verify::page::{BadEvidence, DERIVED_BLOCKS_MOST};
 use hufu_gateway_verify::{Completeness, LeafOutcome, PageRejection, PageVerdict};
 use hufu_schemas_core::page::Page;
-use hufu_schemas_core::statement::Leaf;
-use hufu_schemas_core::{Digest, Position};
+use hufu_schemas_core::statement::{Leaf, RecordLeaf};
+use hufu_schemas_core::{Digest, Position, RecordId};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{Department, LAND, Receiver, height, outcome, outcomes, right, right_with};
+use crate::support::{Department, LAND, NOTARY, Receiver, height, outcome, outcomes, right, right_mapping, right_with};
 
 fn misconduct(receiver: &Receiver, page: &Page) -> Misconduct {
     match receiver.verify(page) {
@@ -107,6 +107,127 @@ fn an_omitted_event_before_a_later_record() {
         let found = misconduct(&department.receiver(), &department.log.whole());
         assert_eq!(found.reason, "omitted-event", "{leaves:?}");
         assert!(found.detail.contains("block 1"), "{leaves:?}: {}", found.detail);
+    }
+}
+
+#[test]
+fn a_revocation_hidden_under_a_definition_that_nobody_accepted() {
+    let mut department = Department::defined();
+    department.mine(&[right("R-1", "confirm")]);
+    department.publish(1..2);
+    // The revocation in block 2 is passed by under a definition of the origin's choice, in which nothing matches.
+    department.mine(&[right("R-1", "cancel")]);
+    let elsewhere = Department::with_mapping(right_mapping("register", "archive"));
+    let other = elsewhere.definition();
+    department.log.documents.extend(elsewhere.reader.documents().iter().cloned());
+    department.log.push(Leaf::Definition(other.clone()));
+    department.cover(2..3, 0);
+    department.log.state.covered = Some(height(2));
+    department.define();
+    department.mine(&[right("R-2", "confirm")]);
+    department.publish(3..4);
+    let mut receiver = department.receiver();
+    let verdict = receiver.take(&department.log.whole());
+    assert_eq!(outcomes(&verdict)[3..], ["definition", "covered", "definition", "R-2", "covered"]);
+    let gap = receiver.state.derivation.gap().unwrap();
+    assert_eq!((gap.from, gap.to, gap.reason.as_str()), (height(2), height(2), "definition-not-accepted"));
+    assert_eq!(receiver.state.derivation.run(), Some((height(3), height(3))), "no run leads over the stretch");
+    // An operator who names it says what is to be derived: that nothing of it matches is true, then.
+    let mut accepting = department.receiver();
+    accepting.rules.definitions.push(other.digest());
+    accepting.take(&department.log.whole());
+    assert_eq!(accepting.state.derivation.gap(), None);
+}
+
+/// What an origin may misstate of a record that stands where it says.
+fn misstatements() -> [fn(&mut RecordLeaf); 2] {
+    let key: fn(&mut RecordLeaf) = |leaf| leaf.key = format!("property-right:{LAND}:R-9").parse().unwrap();
+    [key, |leaf| leaf.id = RecordId::from_digest(Digest::of(b"another"))]
+}
+
+#[test]
+fn a_revocation_stated_as_another_record() {
+    for misstate in misstatements() {
+        let mut department = register();
+        department.state(1, 0, |_| {});
+        department.state(1, 1, |_| {});
+        department.state(3, 0, misstate);
+        department.cover(1..4, 3);
+        let mut receiver = department.receiver();
+        let found = misconduct(&receiver, &department.log.whole());
+        assert_eq!((found.reason, found.sequence), ("record-differs", Some(3)));
+        let key = format!("property-right:{LAND}:R-1");
+        assert!(found.detail.contains("block 3, transaction 0, event 0") && found.detail.contains(&key));
+        assert_eq!(found.signed["page"]["checkpoint"], json!(department.log.note(5)));
+        assert_eq!(found.signed["statement"], json!(department.log.statements[3]));
+        assert_eq!(found.against["recordKey"], json!(key));
+        assert_eq!(found.against["recordId"], json!(department.leaf(3, 0).id));
+        assert_eq!(found.against["evidence"]["height"], json!(3));
+        receiver.take(&department.log.page(0..3));
+        assert_eq!(misconduct(&receiver, &department.log.page(3..5)).reason, "record-differs");
+    }
+}
+
+#[test]
+fn a_misstated_record_that_cannot_be_judged_makes_the_stretch_log() {
+    let lie = |misstate: fn(&mut RecordLeaf), set: fn(&mut Receiver, &mut Page)| {
+        let mut department = register();
+        department.state(1, 0, misstate);
+        department.state(1, 1, |_| {});
+        department.state(3, 0, |_| {});
+        department.cover(1..4, 3);
+        let (mut receiver, mut page) = (department.receiver(), department.log.whole());
+        set(&mut receiver, &mut page);
+        receiver.take(&page);
+        receiver.state.derivation.gap().map(|gap| gap.reason.clone())
+    };
+    for misstate in misstatements() {
+        let unaccepted = lie(misstate, |receiver, _| receiver.rules.definitions.clear());
+        assert_eq!(unaccepted.as_deref(), Some("definition-not-accepted"));
+        let without = lie(misstate, |receiver, page| {
+            page.blocks.remove(0);
+            receiver.bad_evidence = BadEvidence::Hold;
+        });
+        assert_eq!(without.as_deref(), Some("evidence-missing"));
+    }
+    // The leaf is held, so what it should have said is not known to be told.
+    let other = lie(|leaf| leaf.origin.mapping = Digest::of(b"another"), |_, _| {});
+    assert_eq!(other.as_deref(), Some("leaf-disagrees-with-definition"));
+    assert_eq!(lie(|_| {}, |_, _| {}), None, "an honest one");
+}
+
+#[test]
+fn a_record_stated_of_what_this_build_cannot_read_makes_the_stretch_log() {
+    let mut department = Department::defined();
+    department.mine(&[right("R-1", "confirm"), right_with("R-2", "unit", "nowhere")]);
+    department.state(1, 0, |_| {});
+    department.state(1, 1, |_| {});
+    department.cover(1..2, 2);
+    let mut receiver = department.receiver();
+    let verdict = receiver.take(&department.log.whole());
+    assert_eq!(outcomes(&verdict)[1..], ["R-1", "held: record-not-conformant", "covered"]);
+    assert_eq!(receiver.state.derivation.gap().unwrap().reason, "record-not-conformant");
+}
+
+#[test]
+fn an_honest_record_that_is_held_for_another_reason_is_no_misstatement() {
+    type Setting = fn(&mut Receiver);
+    let set: [(&str, Setting); 4] = [
+        ("type-not-of-this-lane", |it| it.rules.types = vec!["generic".to_owned()]),
+        ("issuer-not-of-this-lane", |it| it.rules.issuers = vec![NOTARY.to_owned()]),
+        ("finality-not-accepted", |it| it.rules.more = "finality = [\"probabilistic\"]".to_owned()),
+        ("unknown-family", |it| it.families = hufu_gateway_verify::Families::new([])),
+    ];
+    for (reason, set) in set {
+        let department = Department::publishing();
+        let mut receiver = department.receiver();
+        set(&mut receiver);
+        let verdict = receiver.take(&department.log.whole());
+        let held = format!("held: {reason}");
+        assert_eq!(outcomes(&verdict)[1], held);
+        let derivation = &receiver.state.derivation;
+        let readable = reason != "unknown-family";
+        assert_eq!((derivation.gap().is_none(), derivation.run().is_some()), (readable, readable), "{reason}");
     }
 }
 
@@ -329,18 +450,26 @@ fn another_hash() -> hufu_schemas_core::BlockHash {
 
 #[test]
 fn a_held_leaf_that_is_tried_again_keeps_its_honest_completeness() {
-    // Held for the definition alone: its blocks were derived when it came.
+    // Held for its issuer alone: its blocks were derived when it came.
     let department = Department::publishing();
     let mut receiver = department.receiver();
-    receiver.rules.definitions.clear();
+    receiver.rules.issuers = vec![NOTARY.to_owned()];
     receiver.take(&department.log.whole());
-    receiver.rules.definitions.push(department.definition().digest());
+    receiver.rules.issuers = vec![LAND.to_owned()];
     let of = |release: &hufu_gateway_verify::admission::Release| match release.outcome() {
         LeafOutcome::Record(verified) => verified.basis().completeness,
         other => panic!("{other:?}"),
     };
     let release = receiver.retry(&department.log, 4, department.log.blocks.get(&height(3))).unwrap();
     assert_eq!(of(&release), Completeness::Ledger);
+    // Held for its definition: nobody had said that what it selects is what the lane is about.
+    let mut receiver = department.receiver();
+    receiver.rules.definitions.clear();
+    receiver.take(&department.log.whole());
+    assert_eq!(receiver.state.derivation.gap().unwrap().reason, "definition-not-accepted");
+    receiver.rules.definitions.push(department.definition().digest());
+    let release = receiver.retry(&department.log, 4, department.log.blocks.get(&height(3))).unwrap();
+    assert_eq!(of(&release), Completeness::Log);
     // Held for its evidence: nobody knows what else the block held when the leaves after it came.
     let mut receiver = department.receiver();
     receiver.bad_evidence = BadEvidence::Hold;

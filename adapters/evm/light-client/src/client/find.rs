@@ -12,7 +12,7 @@ use crate::slots::SlotSelector;
 use crate::trie::EMPTY_ROOT;
 use hufu_adapters_light_client::outcome::Refusal;
 use hufu_adapters_light_client::{
-    BlockFacts, Budget, Control, ItemFacts, ItemRef, Rejection, Shortfall, Standing, Wanted,
+    BlockFacts, Budget, Control, ItemFacts, ItemRef, Rejection, Selector, Shortfall, Standing, Wanted,
 };
 use hufu_schemas_core::{Height, Position};
 use std::collections::BTreeMap;
@@ -108,6 +108,12 @@ pub fn needs_evidence(block_state: &[u8], selector: &hufu_adapters_light_client:
     Ok(state.receipts_root != EMPTY_ROOT && !selector.is_excluded_by(&state.bloom))
 }
 
+/// Without pins nothing ever counts as changed; with them it takes the state that the block began with.
+pub(super) fn sees_code_changes(block: &BlockFacts, selector: &Selector) -> bool {
+    let pins = LogSelector::read(selector).is_ok_and(|selector| selector.has_pins());
+    !pins || BlockState::read(&block.state).is_ok_and(|state| state.parent_state_root.is_some())
+}
+
 /// A block with what was found of it.
 struct Found<'a> {
     height: Height,
@@ -157,4 +163,36 @@ impl Found<'_> {
 
 fn place(index: u32) -> Option<usize> {
     usize::try_from(index).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block_state::Sealing;
+    use crate::header::Header;
+    use crate::keccak::Hash32;
+    use crate::testing::HeaderDraft;
+    use hufu_adapters_light_client::Finality;
+    use hufu_schemas_core::{BlockHash, Timestamp};
+
+    #[test]
+    fn a_change_of_pinned_code_is_seen_only_where_the_state_before_is_known() {
+        let logs = LogSelector::new(Address::ZERO, vec![Hash32::new([1; 32])]).unwrap();
+        let pin = Pin::new(Hash32::new([2; 32]), None).unwrap();
+        let pinned = logs.clone().pinned(&BTreeMap::from([(Address::ZERO, pin)])).unwrap();
+        let header = Header::parse(&HeaderDraft::default().encode()).unwrap();
+        let sees = |selector: &LogSelector, before: Option<Hash32>| {
+            let block = BlockFacts {
+                height: Height::new(1),
+                hash: BlockHash::from_bytes([3; 32]),
+                time: Timestamp::from_seconds(1).unwrap(),
+                finality: Finality::BftFinal,
+                state: BlockState::of(&header, before, Sealing::Nobody).write(),
+            };
+            sees_code_changes(&block, &selector.to_selector())
+        };
+        let before = Some(Hash32::new([4; 32]));
+        assert_eq!([sees(&pinned, before), sees(&pinned, None)], [true, false]);
+        assert_eq!([sees(&logs, before), sees(&logs, None)], [true, true], "nothing is pinned, nothing changes");
+    }
 }

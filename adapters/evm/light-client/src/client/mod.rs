@@ -30,7 +30,7 @@ use crate::recover::Signers;
 use crate::{address::Address, bft, clique};
 use hufu_adapters_light_client::{
     Advance, BlockFacts, Budget, ClientVersion, Finality, HeadFacts, ItemFacts, LightClient, Misbehaviour, Outcome,
-    Step, Wanted,
+    Selector, Step, Wanted,
 };
 use hufu_schemas_core::{BlockHash, Height, LedgerId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,10 @@ impl LightClient for EvmLightClient {
             Some(firm) => Some(Height::new(firm)),
             None => head.trusted.as_ref().map(|trusted| Height::new(trusted.link.height)),
         }
+    }
+
+    fn sees_code_changes(&self, block: &BlockFacts, selector: &Selector) -> bool {
+        find::sees_code_changes(block, selector)
     }
 
     fn advance(&self, head: &Head, steps: &[Step], now: Timestamp, budget: &mut Budget) -> Outcome<Advance<Head>> {
