@@ -4,18 +4,19 @@
 //! ```json
 //! {"kind": "sequence", "height": "9", "time": "…", "index": 0, "store": "land", "sequence": "7", "key": "…", "value": …}
 //! {"kind": "state", "height": "9", "time": "…", "index": 1, "store": "land", "key": "…", "value": …}
-//! {"kind": "transaction", "height": "9", "time": "…", "transaction": 0, "index": 2, "hash": "…", "data": "…",
+//! {"kind": "transaction", "height": "9", "time": "…", "transaction": 0, "index": 0, "hash": "…", "data": "…", "body": …}
+//! {"kind": "transaction", "height": "9", "time": "…", "transaction": 0, "index": 2, "hash": "…",
 //!  "type": "/land.v1.MsgGrant", "body": …}
 //! {"kind": "event", "height": "9", "time": "…", "transaction": 0, "index": 3, "hash": "…", "type": "grant",
 //!  "attributes": {"id": "p-1", "many": ["a", "b"]}}
 //! ```
+//! the first two of `transaction` being a whole one and one message, which has no `data`: the result is the transaction's.
 //! Values and bodies are read by the mapping's `format`: `json`, `bytes` (base64), or `protobuf` with pinned descriptors.
 
 mod source;
 
 use crate::anchor::{Anchor, FAMILY};
 use crate::client::CometbftLightClient;
-use crate::cosmos;
 use crate::fault::{Fault, Reason};
 use crate::hash::sha256;
 use crate::native::{Base64, Event, Native};
@@ -74,8 +75,22 @@ impl CometbftDecoder {
         let native = Native::read(native)?;
         let other = || Fault::new(Reason::ItemOfAnother, "an item of the lane's kind", "another kind");
         match (&self.lane, &native) {
-            (Lane::Transactions { messages }, Native::Transaction { tx, result, message }) => {
-                self.transaction(messages.as_deref(), tx, &result.data, *message)
+            (Lane::Transactions { messages: None }, Native::Transaction { tx, result }) => {
+                let (body, data) = (self.format.read(tx, None)?, STANDARD.encode(&result.data));
+                let value = json!({ "kind": "transaction", "hash": sha256(tx), "data": data, "body": body });
+                Ok(said("transactions", "executed", value))
+            }
+            (Lane::Transactions { messages: Some(names) }, Native::Message { tx, type_url, value, .. })
+                if names.contains(type_url) =>
+            {
+                let full = type_url.rsplit('/').next().unwrap_or_default();
+                let (package, name) = full.rsplit_once('.').unwrap_or(("transactions", full));
+                let body = self.format.read(&value.0, Some(type_url))?;
+                let value = json!({ "kind": "transaction", "hash": tx, "type": type_url, "body": body });
+                Ok(said(package, name, value))
+            }
+            (Lane::Transactions { messages: Some(_) }, Native::Unreadable { tx, fault }) => {
+                Err(Fault::new(Reason::Unreadable, format!("a body of transaction {tx} that is read"), fault))
             }
             (Lane::State { store, .. }, Native::State { store: found, key, value }) if store == found => {
                 let event = if value.is_some() { "changed" } else { "removed" };
@@ -98,37 +113,6 @@ impl CometbftDecoder {
             }
             _ => Err(other()),
         }
-    }
-
-    fn transaction(
-        &self,
-        messages: Option<&[String]>,
-        tx: &[u8],
-        data: &[u8],
-        message: Option<u32>,
-    ) -> Result<(String, String, Map<String, Value>), Fault> {
-        let mut type_url = None;
-        let (namespace, event, body) = match (messages, message) {
-            (None, None) => ("transactions".to_owned(), "executed".to_owned(), self.format.read(tx, None)?),
-            (Some(names), Some(number)) => {
-                let inside = cosmos::messages(tx)?;
-                let found = usize::try_from(number).ok().and_then(|number| inside.get(number).copied());
-                let found = found.filter(|message| names.iter().any(|name| name == message.type_url));
-                let missing = || Fault::new(Reason::ItemOfAnother, "a message of the lane's types", number);
-                let message = found.ok_or_else(missing)?;
-                type_url = Some(message.type_url);
-                let full = message.type_url.rsplit('/').next().unwrap_or_default();
-                let (package, name) = full.rsplit_once('.').unwrap_or(("transactions", full));
-                (package.to_owned(), name.to_owned(), self.format.read(message.value, Some(message.type_url))?)
-            }
-            _ => return Err(Fault::new(Reason::ItemOfAnother, "an item of the lane's kind", "another kind")),
-        };
-        let data = STANDARD.encode(data);
-        let mut value = json!({ "kind": "transaction", "hash": sha256(tx), "data": data, "body": body });
-        if let (Some(map), Some(type_url)) = (value.as_object_mut(), type_url) {
-            map.insert("type".to_owned(), json!(type_url));
-        }
-        Ok(said(&namespace, &event, value))
     }
 }
 

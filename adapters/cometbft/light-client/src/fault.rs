@@ -116,6 +116,8 @@ reasons! {
     ItemMissing = "item-missing",
     /// An item that was asked for is not what the selector names.
     ItemOfAnother = "item-not-selected",
+    /// A transaction whose body is not read: what it holds is not known.
+    Unreadable = "unreadable",
     /// Proven bytes that are not what the decoder reads.
     Native = "native-malformed",
     /// A protobuf message that is not of its descriptor, or not well formed.

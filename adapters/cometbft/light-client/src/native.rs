@@ -1,6 +1,7 @@
 //! The native bytes of one item: canonical JSON around the ledger's own bytes, with what was proven of them.
 
 use crate::fault::{Fault, Reason};
+use crate::hash::Hash32;
 use crate::results::TxResult;
 use crate::selector::HexBytes;
 use crate::text;
@@ -32,16 +33,32 @@ pub struct Attribute {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Native {
-    /// A transaction that succeeded, or one of its messages.
+    /// A transaction that succeeded.
     Transaction {
         /// The ledger's bytes.
         #[serde(with = "text::base64")]
         tx: Vec<u8>,
         /// Its result.
         result: TxResult,
-        /// Which message is meant.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        message: Option<u32>,
+    },
+    /// One message of a transaction that succeeded. The rest of the transaction is named by its hash alone: a transaction
+    /// of many messages would be repeated with each of them.
+    Message {
+        /// SHA-256 of the transaction.
+        tx: Hash32,
+        /// Which of its messages.
+        message: u32,
+        /// The message's type.
+        type_url: String,
+        /// The message's bytes.
+        value: Base64,
+    },
+    /// A transaction that succeeded whose body we do not read: it may hold messages of the lane.
+    Unreadable {
+        /// SHA-256 of the transaction.
+        tx: Hash32,
+        /// What is wrong with it.
+        fault: String,
     },
     /// A key of the state after the block that changed it.
     State {
@@ -69,7 +86,7 @@ pub enum Native {
     /// An event, which a node tells and nothing commits to.
     Event {
         /// SHA-256 of the transaction that it is said to come from.
-        tx: crate::hash::Hash32,
+        tx: Hash32,
         /// The event.
         event: Event,
     },

@@ -16,12 +16,6 @@ fn grant() -> Vec<u8> {
     Writer::new().bytes(1, b"p-1").done()
 }
 
-fn tx() -> Vec<u8> {
-    let any = Writer::new().bytes(1, b"/land.v1.MsgGrant").bytes(2, &grant()).done();
-    let body = Writer::new().message(1, &any).done();
-    Writer::new().message(1, &body).message(2, b"").done()
-}
-
 fn decoded(source: Value, native: &Native) -> Result<(String, String, Value), Fault> {
     let decoder = CometbftDecoder::from_source(&source).unwrap();
     decoder.decode_native(&native.write()).map(|(namespace, event, map)| (namespace, event, Value::Object(map)))
@@ -37,14 +31,31 @@ fn a_message_of_a_transaction_by_its_descriptor() {
         "family": "cometbft", "kind": "transactions", "messages": ["/land.v1.MsgGrant"],
         "format": "protobuf", "descriptors": descriptors(),
     });
-    let native = |message| Native::Transaction { tx: tx(), result: result(), message };
-    let (namespace, event, value) = decoded(source.clone(), &native(Some(0))).unwrap();
+    let native = |type_url: &str| Native::Message {
+        tx: sha256(b"tx"),
+        message: 0,
+        type_url: type_url.to_owned(),
+        value: Base64(grant()),
+    };
+    let (namespace, event, value) = decoded(source.clone(), &native("/land.v1.MsgGrant")).unwrap();
     assert_eq!((namespace.as_str(), event.as_str()), ("land.v1", "MsgGrant"));
     assert_eq!((&value["type"], &value["body"]), (&json!("/land.v1.MsgGrant"), &json!({ "id": "p-1" })));
-    assert_eq!(value["hash"], json!(sha256(&tx())));
-    for message in [None, Some(1), Some(u32::MAX)] {
-        assert_eq!(decoded(source.clone(), &native(message)).unwrap_err().reason(), "item-not-selected");
+    assert_eq!(value["hash"], json!(sha256(b"tx")));
+    let whole = Native::Transaction { tx: b"tx".to_vec(), result: result() };
+    for other in [native("/land.v1.MsgRevoke"), whole] {
+        assert_eq!(decoded(source.clone(), &other).unwrap_err().reason(), "item-not-selected");
     }
+    let unreadable = Native::Unreadable { tx: sha256(b"tx"), fault: "a field twice".to_owned() };
+    assert_eq!(decoded(source, &unreadable).unwrap_err().reason(), "unreadable");
+}
+
+#[test]
+fn a_whole_transaction() {
+    let source = json!({ "family": "cometbft", "kind": "transactions", "format": "bytes" });
+    let native = Native::Transaction { tx: b"tx".to_vec(), result: result() };
+    let (namespace, event, value) = decoded(source, &native).unwrap();
+    assert_eq!((namespace.as_str(), event.as_str()), ("transactions", "executed"));
+    assert_eq!((&value["body"], &value["data"]), (&json!("dHg="), &json!("b2s=")));
 }
 
 #[test]

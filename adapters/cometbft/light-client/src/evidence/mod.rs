@@ -89,7 +89,7 @@ pub fn find(
     let evidence = Evidence::parse(evidence).map_err(Rejection::from)?;
     let found = match (lane, &evidence) {
         (Lane::Transactions { messages }, Evidence::Transactions(evidence)) => {
-            evidence.open(state, whole).map(|items| transactions::select(&items, messages.as_deref()))
+            evidence.open(state, whole).and_then(|items| transactions::select(&items, messages.as_deref()))
         }
         (Lane::Events { types }, Evidence::Transactions(evidence)) => {
             evidence.open(state, whole).map(|items| transactions::select_events(&items, types))

@@ -74,6 +74,45 @@ fn messages_of_transactions_that_succeeded() {
     assert_eq!(places(&found), [(0, 0), (2, 0), (3, 0)]);
 }
 
+/// A block of one transaction that succeeded, and what a lane finds in it.
+fn found_in(tx: Vec<u8>, lane: &Lane) -> Result<Vec<Found>, &'static str> {
+    let all = vec![Executed { tx, result: result(0), events: Vec::new() }];
+    run(lane, &state_of(&all), &whole(&all), true)
+}
+
+#[test]
+fn a_transaction_of_many_messages_is_not_repeated_with_each_of_them() {
+    let one = Writer::new().bytes(1, b"/a").bytes(2, &[7; 1_000]).done();
+    let body = Writer::new().message(1, &one).done().repeat(1_025);
+    let tx = Writer::new().message(1, &body).message(2, &[9; 100_000]).done();
+    let found = found_in(tx.clone(), &lane(&["/a"])).unwrap();
+    assert_eq!(found.len(), 1_025, "all of them");
+    let native: usize = found.iter().map(|it| it.native.write().len()).sum();
+    assert!(native < 2 * tx.len(), "{native} bytes of items from {} bytes", tx.len());
+}
+
+#[test]
+fn items_of_a_block_that_are_together_too_large_are_a_limit() {
+    let body = Writer::new().message(1, &Writer::new().bytes(1, b"/a").done()).done().repeat(260_000);
+    let all: Vec<Executed> = [Writer::new().message(1, &body).done(), Writer::new().message(1, &body).done()]
+        .map(|tx| Executed { tx, result: result(0), events: Vec::new() })
+        .to_vec();
+    let state = state_of(&all);
+    assert_eq!(run(&lane(&["/b"]), &state, &whole(&all), true).unwrap(), []);
+    let no = find(&lane(&["/a"]), &state, &whole(&all).write(), true, &mut Budget::for_evidence()).unwrap_err();
+    assert!(matches!(no, Refusal::Reject(no) if no.is_limit()));
+}
+
+#[test]
+fn messages_hidden_in_a_body_that_only_the_ledger_reads_do_not_vanish() {
+    let twice = [tx(&["/b"]), tx(&["/a"])].concat();
+    let found = found_in(twice.clone(), &lane(&["/a"])).unwrap();
+    assert_eq!(places(&found), [(0, 0)]);
+    assert!(matches!(&found[0].native, Native::Unreadable { tx, .. } if *tx == sha256(&twice)));
+    // What no reader takes for such a transaction has no messages.
+    assert_eq!(found_in(b"put a=1".to_vec(), &lane(&["/a"])).unwrap(), []);
+}
+
 #[test]
 fn an_event_alone_is_said_and_never_proven() {
     let (mut all, state) = block();

@@ -3,11 +3,11 @@
 
 use super::Found;
 use crate::block_state::BlockState;
-use crate::cosmos;
+use crate::cosmos::{self, Inside, Message};
 use crate::fault::{Fault, Reason};
 use crate::hash::{Hash32, sha256};
 use crate::merkle::{self, Proof};
-use crate::native::{Event, Native};
+use crate::native::{Base64, Event, Native};
 use crate::results::{self, TxResult};
 use crate::text;
 use hufu_adapters_light_client::{ItemRef, Standing};
@@ -119,27 +119,74 @@ impl Part {
     }
 }
 
+/// Bytes of all items of one block in a lane of transactions. A block of 21 MiB has no more in its messages; what is beyond
+/// is many small items, each of which costs [`ITEM_BYTES`] beside its own.
+pub const MAX_NATIVE_BYTES: usize = 64 << 20;
+/// What an item takes beside the ledger's bytes: a digest of 64 letters, names of fields, numbers, its place.
+const ITEM_BYTES: usize = 256;
+
+/// Items as they are found, within [`MAX_NATIVE_BYTES`].
+#[derive(Default)]
+struct Selected {
+    found: Vec<Found>,
+    bytes: usize,
+}
+
+impl Selected {
+    /// Makes room for an item of so many bytes of the ledger, before they are copied.
+    fn room(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.bytes = self.bytes.saturating_add(bytes).saturating_add(ITEM_BYTES);
+        if self.bytes <= MAX_NATIVE_BYTES {
+            return Ok(());
+        }
+        Err(Fault::new(Reason::TooLarge, format!("items of at most {MAX_NATIVE_BYTES} bytes in a block"), "more"))
+    }
+
+    fn push(&mut self, transaction: u32, event: u32, native: Native) {
+        self.found.push(Found { at: ItemRef { transaction, event }, native, standing: Standing::Proven });
+    }
+}
+
 /// What the lane is about, of transactions that succeeded. One that failed changed nothing but fees, and where its bytes
-/// are no transaction of the Cosmos SDK (0.38 proposers may inject some) it has no messages.
-pub(super) fn select(items: &[Opened<'_>], messages: Option<&[String]>) -> Vec<Found> {
-    let mut found = Vec::new();
+/// are no transaction of the Cosmos SDK (0.38 proposers may inject some) it has no messages. One that may be such a
+/// transaction and is not read is an item of its own, which no decoder reads: the lane says that it was passed over.
+pub(super) fn select(items: &[Opened<'_>], messages: Option<&[String]>) -> Result<Vec<Found>, Fault> {
+    let mut selected = Selected::default();
     for item in items.iter().filter(|item| item.result.is_success()) {
-        let mut push = |event: u32, message: Option<u32>| {
-            let native = Native::Transaction { tx: item.tx.to_vec(), result: item.result.clone(), message };
-            found.push(Found { at: ItemRef { transaction: item.index, event }, native, standing: Standing::Proven });
-        };
         let Some(names) = messages else {
-            push(0, None);
+            selected.room(item.tx.len().saturating_add(item.result.data.len()))?;
+            selected.push(item.index, 0, Native::Transaction { tx: item.tx.to_vec(), result: item.result.clone() });
             continue;
         };
-        let inside = cosmos::messages(item.tx).unwrap_or_default();
-        for (number, message) in (0..).zip(inside) {
-            if names.binary_search_by(|name| name.as_str().cmp(message.type_url)).is_ok() {
-                push(number, Some(number));
+        match cosmos::inside(item.tx)? {
+            Inside::Messages(inside) => select_messages(item, &inside, names, &mut selected)?,
+            Inside::Unreadable(fault) => {
+                selected.room(0)?;
+                let native = Native::Unreadable { tx: sha256(item.tx), fault: fault.to_string() };
+                selected.push(item.index, 0, native);
             }
+            Inside::Other => {}
         }
     }
-    found
+    Ok(selected.found)
+}
+
+fn select_messages(
+    item: &Opened<'_>,
+    inside: &[Message<'_>],
+    names: &[String],
+    selected: &mut Selected,
+) -> Result<(), Fault> {
+    let tx = sha256(item.tx);
+    for (number, message) in (0..).zip(inside) {
+        if names.binary_search_by(|name| name.as_str().cmp(message.type_url)).is_err() {
+            continue;
+        }
+        selected.room(message.type_url.len().saturating_add(message.value.len()))?;
+        let (type_url, value) = (message.type_url.to_owned(), Base64(message.value.to_vec()));
+        selected.push(item.index, number, Native::Message { tx, message: number, type_url, value });
+    }
+    Ok(())
 }
 
 /// Events of these types, of transactions that succeeded. The transaction's place is proven, the event is not.
