@@ -87,10 +87,13 @@ pub(crate) async fn advance(
         Outcome::Reject(rejection) => return Ok(Advance::Refused(rejection)),
     };
     let last = advanced.facts.last.map(|(height, _)| height);
-    let before = client.describe(&head).accepted().and_then(|facts| facts.last).map(|(height, _)| height);
+    let facts_before = client.describe(&head).accepted();
+    let before = facts_before.as_ref().and_then(|facts| facts.last).map(|(height, _)| height);
+    // What lies below was passed over unread: another's bytes in place of a header that was verified.
+    let wanted = facts_before.as_ref().map(|facts| facts.wants);
     let is_new = |step: &&Step| match advanced.undone_from {
         Some(from) => step.height >= from,
-        None => before.is_none_or(|before| step.height > before),
+        None => wanted.is_none_or(|wanted| step.height >= wanted),
     };
     let new_steps: Vec<Step> = steps.iter().filter(is_new).cloned().collect();
     if new_steps.is_empty() && head == advanced.head {

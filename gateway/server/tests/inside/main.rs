@@ -24,6 +24,7 @@ mod sources;
 mod stage;
 mod support;
 mod time;
+mod trailing;
 mod two_faced;
 mod two_lanes;
 mod withheld;
