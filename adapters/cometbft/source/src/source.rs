@@ -503,17 +503,17 @@ impl Source for CometbftSource {
     }
 
     async fn others(&self, height: Height) -> Result<Vec<Step>, SourceError> {
-        let served = self.view().served;
         let asked: Vec<(usize, &Node)> = {
             let view = self.view();
             let now = Instant::now();
-            let silent = |at: usize| {
-                let bench = view.standings.get(at).and_then(|standing| standing.benched(now));
-                matches!(bench, Some(Bench::Unreachable | Bench::WrongLedger))
+            let asked = |at: usize| match view.standings.get(at).and_then(|standing| standing.benched(now)) {
+                Some(Bench::Unreachable | Bench::WrongLedger) => false,
+                // Its story may be well signed, also where it served last and went over to it.
+                Some(Bench::Forked | Bench::Lying) => true,
+                Some(Bench::Behind) | None => view.served != Some(at),
             };
             // A comparison can wait for the next time; what else these nodes are asked for should not wait for it.
-            let asked = |(at, node): &(usize, &Node)| Some(*at) != served && !silent(*at) && !node.is_spent();
-            self.nodes.iter().enumerate().filter(asked).collect()
+            self.nodes.iter().enumerate().filter(|(at, node)| asked(*at) && !node.is_spent()).collect()
         };
         let told = join_all(asked.into_iter().map(|(at, node)| self.other(at, node, height.get()))).await;
         Ok(told.into_iter().flatten().collect())

@@ -4,7 +4,7 @@ use hufu_adapters_light_client::Budget;
 use hufu_adapters_source::Source as _;
 use hufu_cometbft_devnet::{Devnet, Misbehave};
 
-use crate::support::{at, benched, client, devnet, mine, node, source, trusted};
+use crate::support::{at, benched, client, devnet, mine, node, source, transactions, trusted};
 
 /// Whether what a witness that does this says of a height is misbehaviour, and how the witness stands then.
 async fn judged(devnet: &Devnet, fault: Misbehave, height: u64) -> (bool, Option<&'static str>) {
@@ -61,4 +61,19 @@ async fn a_rival_without_enough_votes_only_benches() {
     let client = client(&anchor);
     assert!(told.iter().all(|step| client.conflict(&blocks[5], step, &mut Budget::for_update()).is_none()));
     assert_eq!(benched(&source, "witness"), Some("forked"));
+}
+
+#[tokio::test]
+async fn a_node_that_went_over_to_another_signed_history_is_heard_though_it_served_last() {
+    let devnet = devnet(8).await;
+    let anchor = devnet.anchor();
+    let source = source(&anchor, vec![node("only", &devnet.url())]);
+    let blocks = trusted(&anchor, &source.steps(at(1), 100).await.unwrap());
+    source.evidence(&blocks, &transactions()).await.unwrap();
+    assert!(source.others(at(6)).await.unwrap().is_empty(), "nobody else to ask");
+    devnet.first_node().misbehave(Misbehave::Fork { from: 4, txs: vec!["put a=1".to_owned()] }).unwrap();
+    source.steps(at(6), 9).await.unwrap_err();
+    assert_eq!(benched(&source, "only"), Some("forked"));
+    let told = source.others(at(6)).await.unwrap();
+    assert!(client(&anchor).conflict(&blocks[5], &told[0], &mut Budget::for_update()).is_some());
 }
