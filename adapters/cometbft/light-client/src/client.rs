@@ -24,7 +24,7 @@ use crate::verify::Trusted;
 use hufu_adapters_light_client::outcome::Refusal;
 use hufu_adapters_light_client::{
     Advance, BlockFacts, Budget, ClientVersion, Control, Finality, HeadFacts, ItemFacts, LightClient, Misbehaviour,
-    Outcome, Rejection, Shortfall, Step, Wanted,
+    Outcome, Rejection, Selector, Shortfall, Step, Wanted,
 };
 use hufu_schemas_core::{BlockHash, Height, LedgerId, Position, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -358,6 +358,11 @@ impl LightClient for CometbftLightClient {
             confirmations: 1,
             validators: next.map_or_else(Vec::new, |set| set.addresses().iter().map(ToString::to_string).collect()),
         }
+    }
+
+    /// Nothing that validators sign commits to events.
+    fn commits(&self, selector: &Selector) -> bool {
+        !matches!(Lane::read(selector), Ok(Lane::Events { .. }))
     }
 
     fn advance(&self, head: &Head, steps: &[Step], now: Timestamp, budget: &mut Budget) -> Outcome<Advance<Head>> {

@@ -17,6 +17,10 @@ use crate::verified::{Basis, Verified};
 pub(super) const NOT_CONFORMANT: &str = "record-not-conformant";
 /// The label of a leaf that says another thing than its item reads to: held, or misconduct where the stretch is derived.
 pub(super) const RECORD_DIFFERS: &str = "record-differs";
+/// The label of a leaf about a place where nothing stands.
+const NOT_IN_BLOCK: &str = "event-not-in-block";
+/// What evidence that nothing commits to may only seem to show.
+const TOLD: [&str; 3] = [NOT_CONFORMANT, RECORD_DIFFERS, NOT_IN_BLOCK];
 
 impl Walk<'_> {
     /// Everything that makes a record believed, in order; each step names what it expected.
@@ -29,12 +33,15 @@ impl Walk<'_> {
         let reader = self.reader(&digest)?;
         require_defined(leaf, &definition, &reader)?;
         // Before the definition is looked at: evidence that a courier altered must not be what waits for the operator.
-        let proven = self.proven(index, leaf.origin.position, &leaf.origin.block_hash, &definition, &reader)?;
+        let position = leaf.origin.position;
+        let proven = self.proven(index, position, &leaf.origin.block_hash, &definition, &reader);
+        let proven = self.or_told_otherwise(index, position, &definition, &reader, proven)?;
         self.require_accepted(&digest)?;
         if proven.control() == Control::Changed {
             return hold(CODE_CHANGED, CODE_CHANGED_WORDS);
         }
-        let record = read_record(self.readings(digest, &reader, &proven), leaf)?;
+        let record = read_record(self.readings(digest, &reader, &proven), leaf);
+        let record = self.or_told_otherwise(index, position, &definition, &reader, record)?;
         let completeness = self.after.derivation.completeness_at(leaf.origin.position.height);
         let authority = self.policy.authorises(&record).and_then(|()| {
             self.policy.accepts(Assurance::of(&proven), proven.control(), proven.finality(), completeness)
@@ -62,6 +69,30 @@ impl Walk<'_> {
         Ok(Verified::mint(record, basis))
     }
 
+    /// Where the ledger does not commit to a lane's items, evidence that tells another story than the leaf is as likely the
+    /// courier's doing as the origin's: it is bad evidence, and another courier may bring better.
+    fn or_told_otherwise<T>(
+        &self,
+        index: u64,
+        position: Position,
+        definition: &Definition,
+        reader: &LaneReader,
+        result: Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        let snapshot = self.context.ledgers.get(&definition.ledger);
+        let committed = snapshot.is_none_or(|it| it.client.commits(reader.selector()));
+        match result {
+            Err(Stop::Held(held)) if !committed && TOLD.contains(&held.reason) => {
+                if self.context.bad_evidence == BadEvidence::Hold {
+                    return hold("bad-evidence", held.detail);
+                }
+                let fault = Rejection::new("told-otherwise", "evidence that tells what the leaf states", held.detail);
+                Err(PageRejection::Evidence { sequence: index, height: position.height, fault }.into())
+            }
+            other => other,
+        }
+    }
+
     /// The native item at a position, proven by this gateway's own light client.
     pub(super) fn proven(
         &mut self,
@@ -85,7 +116,7 @@ impl Walk<'_> {
             // The wrapper around every family vouches for the order.
             Some(Ok(items)) => match items.binary_search_by_key(&position, Proven::position).map(|at| items.get(at)) {
                 Ok(Some(proven)) => Ok(proven.clone()),
-                _ => hold("event-not-in-block", format!("no event of this lane stands at {position}")),
+                _ => hold(NOT_IN_BLOCK, format!("no event of this lane stands at {position}")),
             },
             Some(Err(fault)) if self.context.bad_evidence == BadEvidence::Refuse => {
                 let (height, fault) = (position.height, fault.clone());
@@ -163,7 +194,7 @@ fn read_record(readings: &[Reading], leaf: &RecordLeaf) -> Result<Record, Stop> 
     let record = match reading.map(|reading| &reading.result) {
         Some(Ok(record)) => record,
         Some(Err(unreadable)) => return hold(NOT_CONFORMANT, unreadable.to_string()),
-        None => return hold("event-not-in-block", format!("the item decodes to no event {}", leaf.origin.item)),
+        None => return hold(NOT_IN_BLOCK, format!("the item decodes to no event {}", leaf.origin.item)),
     };
     if !is_said_by(record, leaf) {
         let words = format!("expected {} as recomputed from the ledger, got {}", record.id(), leaf.id);

@@ -6,6 +6,7 @@
 //! - `evidence`: evidence files;
 //! - `decisions`: the decisions of the design that this crate carries out, by number;
 //! - `properties`: damaged bytes;
+//! - `told`: items that nodes merely tell;
 //! - `withheld`: what an origin leaves out of its lane.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -18,4 +19,5 @@ mod log_faults;
 mod properties;
 mod shortfalls;
 mod support;
+mod told;
 mod withheld;
