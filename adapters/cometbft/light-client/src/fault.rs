@@ -112,6 +112,8 @@ reasons! {
     ProofValue = "proof-value",
     /// An ICS-23 proof that leads to another root, or neighbours that are none.
     ProofRoot = "proof-root",
+    /// A key with an empty value, which ICS-23 cannot prove (`LeafOp.Apply`): no node can show better.
+    ValueEmpty = "value-empty",
     /// An item that was asked for is not in the block.
     ItemMissing = "item-missing",
     /// An item that was asked for is not what the selector names.

@@ -21,6 +21,26 @@ pub const MAX_DEPTH: usize = 128;
 /// Bytes of one proof: two paths of 128 operations of at most 90 bytes, and two values of 64 KiB.
 pub const MAX_PROOF_BYTES: usize = 256 << 10;
 
+/// Root of either tree while it holds nothing: SHA-256 of no bytes (`merkle.emptyHash`; iavl, `ImmutableTree.Hash`).
+pub const EMPTY_ROOT: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
+    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
+/// Asserts that these are the bytes of what a node can show of `key` where the tree is empty: nothing at all, or the
+/// absence of the key between no neighbours. They prove nothing; that the root is [`EMPTY_ROOT`] does.
+///
+/// # Errors
+/// [`Fault`] for any other bytes.
+pub fn require_of_empty(bytes: &[u8], key: &[u8]) -> Result<(), Fault> {
+    let absent = NonExistenceProof { key: key.to_vec(), left: None, right: None };
+    let proof = CommitmentProof { proof: Some(commitment_proof::Proof::Nonexist(absent)) };
+    if bytes.is_empty() || bytes == proof.encode_to_vec() {
+        return Ok(());
+    }
+    Err(Fault::new(Reason::ProofBytes, "nothing between no neighbours, as the tree is empty", "another proof"))
+}
+
 /// The trees whose proofs are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tree {

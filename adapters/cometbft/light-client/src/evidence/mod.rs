@@ -18,8 +18,9 @@ use hufu_adapters_light_client::outcome::Refusal;
 use hufu_adapters_light_client::{Budget, ItemRef, Rejection, Standing};
 use serde::{Deserialize, Serialize};
 
-/// Bytes of the largest evidence: a block of 21 MiB (the default `block.max_bytes`) in base64, its results, and a third.
-pub const MAX_EVIDENCE_BYTES: usize = 44 << 20;
+/// Bytes of the largest evidence: a block of 21 MiB (the default `block.max_bytes`) is 28 MiB in base64, which leaves 4 MiB
+/// for its results. An evidence file takes as much of one block (32 MiB are 43 MiB in its base64).
+pub const MAX_EVIDENCE_BYTES: usize = 32 << 20;
 
 /// Evidence of one block for one kind of lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

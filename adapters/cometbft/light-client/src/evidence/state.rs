@@ -3,7 +3,7 @@
 use super::Found;
 use crate::block_state::BlockState;
 use crate::fault::{Fault, Reason};
-use crate::ics23::{Proof, Tree};
+use crate::ics23::{EMPTY_ROOT, Proof, Tree, require_of_empty};
 use crate::native::{Base64, Native};
 use crate::selector::HexBytes;
 use crate::text;
@@ -41,8 +41,12 @@ impl StateProof {
                 // Which root the store has, the outer proof says itself; it closes under app_hash and names the store.
                 let outer = Proof::parse(Tree::Simple, &outer.0, budget)?;
                 let root = outer.value_at(app_hash, store.as_bytes())?;
+                if root == EMPTY_ROOT {
+                    return self.holds_nothing(&inner.0, key);
+                }
                 self.holds(in_store(&inner.0, budget)?, root, key)
             }
+            (None, [only]) if app_hash == EMPTY_ROOT => self.holds_nothing(&only.0, key),
             (None, [only]) => self.holds(Proof::parse(Tree::Simple, &only.0, budget)?, app_hash, key),
             (_, ops) => {
                 let expected =
@@ -50,6 +54,15 @@ impl StateProof {
                 Err(Fault::new(Reason::ProofOperator, expected, format!("{} operators", ops.len())))
             }
         }
+    }
+
+    /// Under the root of an empty tree every key is absent: no leaf and no inner node hashes to it.
+    fn holds_nothing(&self, inner: &[u8], key: &[u8]) -> Result<Option<&[u8]>, Fault> {
+        if let Some(Base64(value)) = &self.value {
+            return Err(Fault::new(Reason::ProofValue, "nothing, as the tree is empty", hex::encode(value)));
+        }
+        require_of_empty(inner, key)?;
+        Ok(None)
     }
 
     fn holds(&self, proof: Proof, root: &[u8], key: &[u8]) -> Result<Option<&[u8]>, Fault> {

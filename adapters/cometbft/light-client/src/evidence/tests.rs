@@ -219,6 +219,67 @@ fn keys_that_were_changed_added_removed_and_left() {
     assert_eq!([value(0), value(1), value(2)], [Some(b"2".to_vec()), Some(b"4".to_vec()), None]);
 }
 
+/// A module's store as genesis leaves it, and with its first message.
+fn first_message() -> (Fixture, Fixture, BlockState) {
+    let (before, after) = (Fixture::new("land", &[]), Fixture::new("land", &[(&number(1), b"1")]));
+    let (_, mut state) = block();
+    (state.app_hash_before, state.app_hash) = (before.app_hash(), after.app_hash());
+    (before, after, state)
+}
+
+#[test]
+fn a_store_that_is_empty_before_its_first_message() {
+    let (before, after, state) = first_message();
+    let (first, second) = (number(1), number(2));
+    let mut evidence = Sequence {
+        next: 1,
+        before_last: None,
+        before_next: Some(before.prove(&first)),
+        values: vec![after.prove(&first)],
+        after_next: after.prove(&second),
+    };
+    assert_eq!(run(&numbers(), &state, &Evidence::Sequence(evidence.clone()), true).unwrap().len(), 1);
+    // A node need not have a proof of its own for an empty tree; the store's closes under app_hash.
+    if let Some(absent) = &mut evidence.before_next {
+        absent.ops[0] = Base64(Vec::new());
+    }
+    assert_eq!(run(&numbers(), &state, &Evidence::Sequence(evidence), true).unwrap().len(), 1);
+    let changed = Evidence::State(vec![change(&before, &after, &first)]);
+    assert_eq!(run(&keys(&[&first]), &state, &changed, true).unwrap().len(), 1);
+}
+
+#[test]
+fn a_full_store_shown_as_empty_and_an_empty_one_shown_as_full() {
+    let (before, after, state) = first_message();
+    let key = number(1);
+    let told = |before: StateProof, after: StateProof| {
+        let change = Change { before: Some(before), after };
+        run(&keys(&[&key]), &state, &Evidence::State(vec![change]), true).unwrap_err()
+    };
+    // The proof of the empty store is of the block before.
+    assert_eq!(told(before.prove(&key), before.prove(&key)), "proof-root");
+    let mut hidden = after.prove(&key);
+    (hidden.value, hidden.ops[0]) = (None, before.prove(&key).ops[0].clone());
+    assert_eq!(told(before.prove(&key), hidden), "proof-malformed");
+    let mut invented = before.prove(&key);
+    invented.value = Some(Base64(b"1".to_vec()));
+    assert_eq!(told(invented, after.prove(&key)), "proof-value");
+    let mut stuffed = before.prove(&key);
+    stuffed.ops[0] = Base64(vec![0; 100]);
+    assert_eq!(told(stuffed, after.prove(&key)), "proof-malformed");
+}
+
+#[test]
+fn an_empty_value_and_one_beside_an_absent_key_are_named_as_what_no_proof_shows() {
+    let tree = Fixture::new("land", &[(b"a", b"1"), (b"b", b"")]);
+    let (_, mut state) = block();
+    (state.app_hash_before, state.app_hash) = (Vec::new(), tree.app_hash());
+    for key in [b"b", b"c"] {
+        let change = Change { before: None, after: tree.prove(key) };
+        assert_eq!(run(&keys(&[key]), &state, &Evidence::State(vec![change]), true), Err("value-empty"));
+    }
+}
+
 #[test]
 fn a_key_without_its_proof_and_a_proof_of_another_block() {
     let (before, after, state) = two_states();
@@ -279,6 +340,10 @@ fn sequence(from: u64, to: u64, next: u64, values: u64) -> (BlockState, Evidence
         after_next: after.prove(&key(next + values)),
     });
     (state, evidence)
+}
+
+fn number(number: u64) -> Vec<u8> {
+    [b"m/".as_slice(), &number.to_be_bytes()].concat()
 }
 
 fn numbers() -> Lane {

@@ -20,8 +20,12 @@ pub(super) fn existence(tree: Tree, proof: &ExistenceProof) -> Result<(), Fault>
     if proof.path.len() > MAX_DEPTH {
         return Err(Fault::new(Reason::ProofDepth, format!("at most {MAX_DEPTH} operations"), proof.path.len()));
     }
-    if proof.key.is_empty() || proof.value.is_empty() {
-        return Err(Fault::new(Reason::ProofBytes, "a key and a value", "an empty one"));
+    if proof.key.is_empty() {
+        return Err(Fault::new(Reason::ProofBytes, "a key", "an empty one"));
+    }
+    if proof.value.is_empty() {
+        let got = format!("an empty one at {}", hex::encode(proof.key.get(..64).unwrap_or(&proof.key)));
+        return Err(Fault::new(Reason::ValueEmpty, "a value, as ICS-23 proves none that is empty", got));
     }
     let leaf_op = proof.leaf.as_ref().ok_or_else(|| broken("a leaf operation", "none"))?;
     leaf(tree, leaf_op)?;

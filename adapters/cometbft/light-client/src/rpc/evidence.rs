@@ -12,6 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+/// What a `CommitmentProof` of existence begins with: field 1, with a length.
+const EXIST: u8 = 0x0a;
+
 /// Transactions of one block with their results, from `/block?height=` and `/block_results?height=`.
 ///
 /// # Errors
@@ -93,8 +96,10 @@ pub fn queried(answer: &Value) -> Result<Queried, Fault> {
         let expected = "ics23:simple, alone or after ics23:iavl or ics23:simple";
         return Err(Fault::new(Reason::ProofOperator, expected, kinds.join(", ")));
     }
-    let ops = ops.iter().map(|op| bytes(op.get("data")).map(Base64)).collect::<Result<_, _>>()?;
-    let value = Some(bytes(response.get("value"))?).filter(|value| !value.is_empty()).map(Base64);
+    let ops = ops.iter().map(|op| bytes(op.get("data")).map(Base64)).collect::<Result<Vec<_>, _>>()?;
+    // Nodes write an empty value as they write none; which it is, the proof says.
+    let shows_key = ops.first().is_some_and(|Base64(proof)| proof.first() == Some(&EXIST));
+    let value = Some(bytes(response.get("value"))?).filter(|value| shows_key || !value.is_empty()).map(Base64);
     Ok(Queried { height, key: bytes(response.get("key"))?, proof: StateProof { value, ops } })
 }
 
@@ -186,6 +191,19 @@ mod tests {
         ] {
             assert_eq!(queried(&answer(ops.clone())).unwrap_err().reason(), "proof-operator", "{ops}");
         }
+    }
+
+    #[test]
+    fn a_key_with_an_empty_value_is_not_taken_for_absent() {
+        let proof = |first: u8| STANDARD.encode([first, 0]);
+        let answer = |first: u8| {
+            json!({ "result": { "response": {
+                "code": 0, "height": "7", "key": "YQ==", "value": null,
+                "proofOps": { "ops": [{ "type": "ics23:simple", "key": "YQ==", "data": proof(first) }] },
+            } } })
+        };
+        assert_eq!(queried(&answer(0x0a)).unwrap().proof.value, Some(Base64(Vec::new())));
+        assert_eq!(queried(&answer(0x12)).unwrap().proof.value, None);
     }
 
     #[test]

@@ -83,7 +83,8 @@ impl Tree {
             }
             level = above;
         }
-        Self { store: store.to_owned(), branch: level.pop().unwrap(), values }
+        let empty = || Branch { hash: sha(&[]), height: 0, size: 0, leaves: Vec::new() };
+        Self { store: store.to_owned(), branch: level.pop().unwrap_or_else(empty), values }
     }
 
     /// The other store, on the right.
