@@ -4,6 +4,7 @@ pub use hufu_adapters_nodes::config::{ConfigFault, MAX_NODES, NodeConfig, Patien
 
 use hufu_adapters_nodes::config::check_nodes;
 use hufu_cometbft_light_client::Anchor;
+use hufu_cometbft_light_client::evidence::state::MAX_VALUES;
 
 /// Where the store's name stands in [`CometbftSourceConfig::query_path`].
 pub const STORE: &str = "{store}";
@@ -19,6 +20,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// Blocks whose evidence is fetched at a time.
     pub evidence_blocks: usize,
+    /// Values that one block may add under running numbers; what the light client takes, at most.
+    pub values: usize,
     /// Steps of one [`steps`](hufu_adapters_source::Source::steps) call, whatever the caller asks for.
     pub steps: usize,
     /// A node so many blocks below the best is `behind`.
@@ -27,7 +30,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { response_bytes: 48 << 20, held_bytes: 96 << 20, in_flight: 8, evidence_blocks: 8, steps: 1_024, lag: 8 }
+        Self {
+            response_bytes: 48 << 20,
+            held_bytes: 96 << 20,
+            in_flight: 8,
+            evidence_blocks: 8,
+            values: MAX_VALUES,
+            steps: 1_024,
+            lag: 8,
+        }
     }
 }
 

@@ -9,8 +9,10 @@ use hufu_adapters_nodes::NodeFault;
 use hufu_adapters_nodes::transport::Room;
 use hufu_adapters_source::SourceError;
 use hufu_cometbft_light_client::block_state::BlockState;
+use hufu_cometbft_light_client::evidence::state::MAX_VALUES;
 use hufu_cometbft_light_client::evidence::transactions::Transactions;
 use hufu_cometbft_light_client::evidence::{self, Evidence};
+use hufu_cometbft_light_client::fault::Reason;
 use hufu_cometbft_light_client::rpc::evidence::executed;
 use hufu_cometbft_light_client::selector::Lane;
 use hufu_cometbft_light_client::{Hash32, needs_evidence};
@@ -70,6 +72,14 @@ impl LastNumbers {
     }
 }
 
+/// What is too much is so for the block that is asked about, also where the state before it was.
+fn of_block(height: u64, fault: NodeFault) -> NodeFault {
+    match fault {
+        NodeFault::BlockTooLarge { detail, .. } => NodeFault::BlockTooLarge { height, detail },
+        other => other,
+    }
+}
+
 /// Asks one node.
 pub(crate) struct Shower<'a> {
     pub(crate) node: &'a Node,
@@ -81,10 +91,13 @@ pub(crate) struct Shower<'a> {
 impl Shower<'_> {
     /// Evidence of one block that closes under it.
     pub(crate) async fn show(&self, block: &Wanted) -> Result<Vec<u8>, NodeFault> {
-        let evidence = self.fetch(block).await?.write();
+        let evidence = self.fetch(block).await.map_err(|fault| of_block(block.height, fault))?.write();
         match evidence::find(&block.lane, &block.state, &evidence, true, &mut Budget::for_evidence()) {
             Ok(_) => Ok(evidence),
             Err(Refusal::Reject(no)) if TOO_MUCH.contains(&no.reason()) => Ok(evidence),
+            Err(Refusal::Reject(no)) if no.reason() == Reason::ValueEmpty.as_str() => {
+                Err(NodeFault::BlockTooLarge { height: block.height, detail: format!("beyond what is proven: {no}") })
+            }
             Err(Refusal::Reject(no)) => Err(self.forked_or_lying(block, no.to_string()).await),
             Err(Refusal::NotYet(no)) => Err(NodeFault::malformed("whole evidence", no.to_string())),
         }
@@ -114,7 +127,9 @@ impl Shower<'_> {
             Some(store) => self.config.query_path.replace(STORE, store),
             None => self.config.query_path_without_store.clone(),
         };
-        Keys { node: self.node, path, in_flight: self.config.limits.in_flight, room: self.room }
+        let limits = &self.config.limits;
+        let most = limits.values.min(MAX_VALUES);
+        Keys { node: self.node, path, in_flight: limits.in_flight, most, room: self.room }
     }
 
     /// Nothing that validators sign commits to events: they travel only where a lane is about them.

@@ -67,6 +67,8 @@ struct View {
     /// Blocks that were handed on. Whether they became trusted is not known.
     handed: BTreeMap<u64, Known>,
     meter: Meter,
+    /// From where heights were passed over last.
+    jumped_from: Option<u64>,
 }
 
 fn remember(blocks: &mut BTreeMap<u64, Known>, height: u64, known: Known) {
@@ -96,6 +98,7 @@ impl CometbftSource {
             trusted: BTreeMap::new(),
             handed: BTreeMap::new(),
             meter: Meter::default(),
+            jumped_from: None,
         };
         Ok(Self {
             config,
@@ -138,10 +141,11 @@ impl CometbftSource {
         order.into_iter().filter_map(|(_, at)| self.nodes.get(at).map(|node| (at, node))).collect()
     }
 
-    /// Benches a node. One that merely lacks history stays: it serves other heights.
+    /// Benches a node. One that merely lacks history stays, for it serves other heights, and so does one that has a block
+    /// too large for anybody.
     fn bench(&self, at: usize, fault: &NodeFault) {
         let Some(node) = self.nodes.get(at) else { return };
-        if matches!(fault, NodeFault::Pruned(_)) {
+        if fault.is_no_fault_of_its_own() {
             return;
         }
         tracing::warn!(node = node.name(), benched = fault.bench().as_str(), %fault, "node benched");
@@ -239,7 +243,12 @@ impl CometbftSource {
         self.measure(from.saturating_sub(1), claim.tip);
         let asking = self.asking(node, &room);
         let told = match self.config.anchor.may_skip() {
-            true => asking.jump(from, claim.tip, limit).await,
+            true => {
+                // Asked for again, from where steps were given: a reader whose head came from elsewhere may not know who
+                // signs next, and then judges no far step. The adjacent one shows them.
+                let adjacent = self.view().jumped_from == Some(from);
+                asking.jump(from, claim.tip, limit, adjacent).await
+            }
             false => asking.each(from, last.min(claim.tip)).await,
         };
         let (steps, seen) = match told {
@@ -251,6 +260,7 @@ impl CometbftSource {
         };
         self.check_against_trusted(&seen)?;
         let mut view = self.view();
+        view.jumped_from = self.config.anchor.may_skip().then_some(from);
         for it in seen {
             remember(&mut view.handed, it.height, Known { hash: it.hash, validators: it.validators });
         }
@@ -301,9 +311,11 @@ impl CometbftSource {
         for part in open.chunks_mut(self.config.limits.evidence_blocks) {
             match self.evidence_of(node, part).await {
                 // Together they were too much: a block at a time.
-                Err(NodeFault::TooLarge(_)) if part.len() > 1 => {
+                Err(NodeFault::TooLarge(_)) => {
                     for block in part {
-                        self.evidence_of(node, std::slice::from_mut(block)).await?;
+                        let height = block.height;
+                        let told = self.evidence_of(node, std::slice::from_mut(block)).await;
+                        told.map_err(|fault| of_one_block(height, fault))?;
                     }
                 }
                 told => told?,
@@ -312,11 +324,30 @@ impl CometbftSource {
         Ok(())
     }
 
+    /// Asks each node for what is still open; with what stopped those that did not give all.
+    async fn ask_for_evidence(&self, open: &mut [Wanted]) -> Vec<(usize, NodeFault)> {
+        let mut faults = Vec::new();
+        for (at, node) in self.in_turn() {
+            if still_open(open) == 0 {
+                break;
+            }
+            match self.evidence_from(node, at, open).await {
+                Ok(()) => self.served(at),
+                Err(fault) => {
+                    self.bench(at, &fault);
+                    faults.push((at, fault));
+                }
+            }
+        }
+        faults
+    }
+
     async fn evidence_of(&self, node: &Node, part: &mut [Wanted]) -> Result<(), NodeFault> {
         let room = self.room();
         let shower = Shower { node, config: &self.config, numbers: &self.numbers, room: &room };
         let open: Vec<&mut Wanted> = part.iter_mut().filter(|block| block.evidence.is_none()).collect();
         let told = join_all(open.iter().map(|block| shower.show(block))).await;
+        // The first of the faults: a block is named as too large only where those below it are there.
         let mut fault = None;
         for (block, told) in open.into_iter().zip(told) {
             match told {
@@ -370,6 +401,18 @@ impl CometbftSource {
         let served = self.view().served;
         let node = served.and_then(|at| self.nodes.get(at))?;
         self.sets.get(node, height, hash, &self.room()).await.ok()
+    }
+}
+
+fn still_open(wanted: &[Wanted]) -> usize {
+    wanted.iter().filter(|block| block.evidence.is_none()).count()
+}
+
+/// Too much, where one block alone was asked for, is the block's.
+fn of_one_block(height: u64, fault: NodeFault) -> NodeFault {
+    match fault {
+        NodeFault::TooLarge(most) => NodeFault::BlockTooLarge { height, detail: format!("more than {most} bytes") },
+        other => other,
     }
 }
 
@@ -466,21 +509,16 @@ impl Source for CometbftSource {
         let plan = blocks.iter().map(|block| wanted(block, selector)).collect::<Result<Vec<_>, _>>()?;
         let asked: Vec<bool> = plan.iter().map(Option::is_some).collect();
         let mut open: Vec<Wanted> = plan.into_iter().flatten().collect();
-        let mut faults = Vec::new();
-        for (at, node) in self.in_turn() {
-            if open.iter().all(|block| block.evidence.is_some()) {
-                break;
+        loop {
+            let left = still_open(&open);
+            let faults = self.ask_for_evidence(&mut open).await;
+            let too_large = faults.iter().any(|(_, fault)| matches!(fault, NodeFault::BlockTooLarge { .. }));
+            match still_open(&open) {
+                0 => break,
+                // One gave what another finds too large: the other may give what follows.
+                now if now < left && too_large => {}
+                _ => return Err(self.nobody(faults)),
             }
-            match self.evidence_from(node, at, &mut open).await {
-                Ok(()) => self.served(at),
-                Err(fault) => {
-                    self.bench(at, &fault);
-                    faults.push((at, fault));
-                }
-            }
-        }
-        if open.iter().any(|block| block.evidence.is_none()) {
-            return Err(self.nobody(faults));
         }
         let mut fetched = open.into_iter().filter_map(|block| block.evidence);
         let evidence = |(block, asked): (&TrustedBlock, bool)| BlockEvidence {

@@ -6,7 +6,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use hufu_adapters_nodes::NodeFault;
 use hufu_adapters_nodes::transport::Room;
 use hufu_cometbft_light_client::block_state::BlockState;
-use hufu_cometbft_light_client::evidence::state::{Change, MAX_VALUES, Sequence, StateProof};
+use hufu_cometbft_light_client::evidence::state::{Change, Sequence, StateProof};
 use hufu_cometbft_light_client::rpc::evidence::queried;
 use hufu_cometbft_light_client::selector::HexBytes;
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub(crate) struct Keys<'a> {
     /// Path of `abci_query`.
     pub(crate) path: String,
     pub(crate) in_flight: usize,
+    /// Values of one block that are fetched.
+    pub(crate) most: usize,
     pub(crate) room: &'a Room,
 }
 
@@ -88,8 +90,9 @@ impl Keys<'_> {
                 if proof.value.is_none() {
                     return Ok((values, proof));
                 }
-                if values.len() >= MAX_VALUES {
-                    return Err(NodeFault::malformed(format!("at most {MAX_VALUES} values in block {height}"), "more"));
+                if values.len() >= self.most {
+                    let detail = format!("more than {} values under running numbers", self.most);
+                    return Err(NodeFault::BlockTooLarge { height, detail });
                 }
                 values.push(proof);
             }

@@ -86,13 +86,20 @@ impl Steps<'_> {
         Ok((answer.steps, answer.seen))
     }
 
-    /// From a trusted height to `to` in as few steps as the trusted validators allow, at most `limit`.
-    pub(crate) async fn jump(&self, from: u64, to: u64, limit: usize) -> Result<(Vec<Step>, Vec<Seen>), NodeFault> {
+    /// From a trusted height to `to` in as few steps as the trusted validators allow, at most `limit`. Where the first is to
+    /// be `adjacent`, it is that of `from`: it needs no validators that the reader may not know.
+    pub(crate) async fn jump(
+        &self,
+        from: u64,
+        to: u64,
+        limit: usize,
+        adjacent: bool,
+    ) -> Result<(Vec<Step>, Vec<Seen>), NodeFault> {
         let mut answer = Answer::default();
         let mut headers: BTreeMap<u64, SignedHeader> = BTreeMap::new();
         let (mut next, mut target) = (from, to);
-        if from == self.anchor.height() {
-            // Nothing is trusted yet: the anchor's own header comes first.
+        if adjacent || from == self.anchor.height() {
+            // Or nothing is trusted yet: the anchor's own header comes first.
             target = from;
         }
         while next <= to && answer.steps.len() < limit {

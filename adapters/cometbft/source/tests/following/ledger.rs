@@ -126,6 +126,46 @@ async fn running_numbers_far_from_the_guess_are_found() {
 }
 
 #[tokio::test]
+async fn the_first_message_of_a_module_whose_store_is_empty() {
+    let devnet = devnet(1).await;
+    devnet.delete("about").unwrap();
+    mine(&devnet, 2);
+    put(&devnet, 1..=2);
+    mine(&devnet, 2);
+    let anchor = devnet.anchor();
+    let source = source(&anchor, vec![node("a", &devnet.url())]);
+    let blocks = trusted(&anchor, &source.steps(at(1), 100).await.unwrap());
+    let numbers = json!({ "kind": "sequence", "store": "notices", "prefix": hex("m/"), "first": "1" });
+    let found = proven(&anchor, &source, &blocks[1..], &Selector::new(numbers)).await.unwrap();
+    assert_eq!(found.iter().map(|(height, _)| *height).collect::<Vec<_>>(), [4, 4]);
+    assert_eq!(crate::support::benched(&source, "a"), None);
+}
+
+#[tokio::test]
+async fn a_block_with_more_values_than_are_read_is_named_and_benches_nobody() {
+    let devnet = devnet(1).await;
+    put(&devnet, 1..=2);
+    mine(&devnet, 1);
+    put(&devnet, 3..=9);
+    mine(&devnet, 1);
+    put(&devnet, 10..=10);
+    mine(&devnet, 2);
+    let anchor = devnet.anchor();
+    let mut config =
+        config(&anchor, vec![node("a", &devnet.url()), node("b", &devnet.add_node().await.unwrap().url())]);
+    config.limits.values = 6;
+    let source = hufu_cometbft_source::CometbftSource::new(config).unwrap();
+    let blocks = trusted(&anchor, &source.steps(at(1), 100).await.unwrap());
+    let numbers = Selector::new(json!({ "kind": "sequence", "store": "notices", "prefix": hex("m/"), "first": "1" }));
+    let fault = source.evidence(&blocks[1..], &numbers).await.unwrap_err();
+    assert!(matches!(&fault, SourceError::TooLarge { height, .. } if *height == at(3)), "{fault}");
+    assert!(["a", "b"].iter().all(|name| crate::support::benched(&source, name).is_none()));
+    // What stands before it and after it is read: the lane goes on.
+    assert_eq!(proven(&anchor, &source, &blocks[1..2], &numbers).await.unwrap().len(), 2);
+    assert_eq!(proven(&anchor, &source, &blocks[3..], &numbers).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn events_are_what_a_node_says() {
     let devnet = busy().await;
     let anchor = devnet.anchor();
@@ -170,6 +210,38 @@ async fn heights_are_passed_over_as_far_as_trusted_validators_signed() {
         let Outcome::Accept(advanced) = told else { panic!("expected a part to be accepted, got {told:?}") };
         (from, head) = (advanced.facts.wants, advanced.head);
     }
+}
+
+/// A courier may leave out who signs next: the head then judges no far step, and must not be given the same again.
+#[tokio::test]
+async fn a_head_that_was_not_shown_the_next_validators_gets_the_adjacent_step() {
+    let devnet = devnet(3).await;
+    devnet.set_power(1, 17).unwrap();
+    mine(&devnet, 12);
+    let mut anchor = devnet.anchor();
+    anchor["skipping"] = json!(true);
+    let source = source(&anchor, vec![node("a", &devnet.url())]);
+    let client = client(&anchor);
+    anchor["skipping"] = json!(false);
+    // Without skipping the next set does not travel.
+    let each = crate::support::source(&anchor, vec![node("a", &devnet.url())]);
+    let advance = |head: &_, steps: &[_]| client.advance(head, steps, now(), &mut Budget::for_update());
+    let mut stuck = 0;
+    for count in 2..=6 {
+        let told = advance(&client.anchor(), &each.steps(at(1), count).await.unwrap());
+        let Outcome::Accept(advanced) = told else { panic!("expected each step to be accepted, got {told:?}") };
+        let from = advanced.facts.wants;
+        let mut steps = source.steps(from, 100).await.unwrap();
+        if let Outcome::NotYet(_) = advance(&advanced.head, &steps) {
+            stuck += 1;
+            steps = source.steps(from, 100).await.unwrap();
+            assert_eq!(steps.first().map(|step| step.height), Some(from));
+        }
+        let told = advance(&advanced.head, &steps);
+        let Outcome::Accept(advanced) = told else { panic!("expected the head to go on, got {told:?}") };
+        assert_eq!(advanced.facts.wants, at(devnet.height() + 1));
+    }
+    assert_eq!(stuck, 1, "the block before the change does not tell who signs after it");
 }
 
 #[tokio::test]
