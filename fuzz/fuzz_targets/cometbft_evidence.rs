@@ -10,7 +10,7 @@ use hufu_cometbft_light_client::{cosmos, evidence};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let _ = cosmos::messages(data);
+    let _ = cosmos::inside(data);
     if let Ok(types) = Descriptors::parse(data) {
         let _ = types.decode("a", data);
     }

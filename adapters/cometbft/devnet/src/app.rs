@@ -25,7 +25,7 @@ pub struct State {
 }
 
 impl Default for State {
-    /// One key from the start: nothing can be shown to be absent from an empty tree.
+    /// One key from the start, as a module writes its counter at genesis. `delete about` leaves an empty tree.
     fn default() -> Self {
         Self { notices: BTreeMap::from([(b"about".to_vec(), STORE.as_bytes().to_vec())]) }
     }
