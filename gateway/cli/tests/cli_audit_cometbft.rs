@@ -316,7 +316,7 @@ fn a_proof_value_or_result_that_was_changed() {
     let hidden = |capture: &Capture| {
         capture.change("key.present.json", |result| result["response"]["value"] = Value::Null);
     };
-    of(&hidden, &key("present"), "proof-malformed");
+    of(&hidden, &key("present"), "proof-value");
     let moved = |capture: &Capture| {
         capture.change("key.deleted.json", |result| result["response"]["height"] = json!("2"));
     };
