@@ -50,7 +50,7 @@ type app struct {
 }
 
 func newApp() *app {
-	// One key from the start: nothing can be shown to be absent from an empty tree.
+	// One key from the start: an answer about an empty tree carries no proof.
 	genesis := state{notices: map[string][]byte{"about": []byte("notices")}}
 	return &app{committed: genesis, next: genesis.clone(), past: map[uint64]state{}}
 }
