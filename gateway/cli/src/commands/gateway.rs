@@ -91,10 +91,11 @@ async fn serve(args: &Args, config: GatewayConfig, out: &Output) -> anyhow::Resu
     let server = Server::start(&config, &tls, Arc::clone(&assembled.gateway) as _, metrics).await?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     assembled.start(&tasks, &stop);
+    let asked_to_stop = running::listening_for_stop().await;
     announce(&config, server.addresses(), out)?;
 
     let failed = tokio::select! {
-        () = running::asked_to_stop() => None,
+        () = asked_to_stop => None,
         fault = assembled.store_failed() => Some(fault),
     };
     tracing::info!("going down: running requests are finished first; a second signal ends at once");

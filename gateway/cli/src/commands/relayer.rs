@@ -51,8 +51,9 @@ pub(crate) fn run(args: &Args, out: &Output) -> anyhow::Result<Answer> {
     running::runtime()?.block_on(async {
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
+        let asked_to_stop = running::listening_for_stop().await;
         tokio::spawn(async move {
-            running::asked_to_stop().await;
+            asked_to_stop.await;
             stop.cancel();
         });
         courier.run(shutdown).await

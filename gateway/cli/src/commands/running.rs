@@ -52,7 +52,7 @@ pub(crate) async fn asked_to_stop() {
 }
 
 /// The same, listening already: for a command that says that it is ready, after which a signal may come at once.
-pub(crate) async fn listening_for_stop() -> Pin<Box<dyn Future<Output = ()>>> {
+pub(crate) async fn listening_for_stop() -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let mut stop = Box::pin(asked_to_stop());
     // The first look installs the handlers.
     let asked = std::future::poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await;
