@@ -83,7 +83,12 @@ impl Client {
 
     /// Why there was no answer, in words that name the gateway.
     pub(crate) fn unreachable(&self, fault: reqwest::Error) -> anyhow::Error {
-        anyhow::Error::new(fault.without_url()).context(format!("no answer from {}", self.base))
+        let what = if fault.is_connect() {
+            "is its gateway running, and does this address stand under [listen] applications?"
+        } else {
+            "try again, and see the gateway's log if it lasts"
+        };
+        anyhow::Error::new(fault.without_url()).context(format!("no answer from {}: {what}", self.base))
     }
 
     fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {

@@ -159,3 +159,44 @@ fn a_gateway_name_with_capitals_is_refused() {
     assert_eq!(ran.code, 2, "{ran}");
     assert!(!folder.path().join("x").exists());
 }
+
+#[test]
+fn a_mistake_in_an_anchor_or_in_the_settings_of_a_node_is_found_with_its_line_before_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("land");
+    assert_eq!(hufu(&["init", text(&dir), "--name", "land.example"]).code, 0);
+    let (config, policy) = (dir.join("gateway.toml"), dir.join("policy.toml"));
+    let plain = (fs::read_to_string(&config).unwrap(), fs::read_to_string(&policy).unwrap());
+    let id = format!("evm:{}", "ab".repeat(16));
+    let anchor =
+        format!("anchor = {{ family = \"evm\", consensus = \"qbft\", height = 0, hash = \"0x{}\" }}", "ab".repeat(32));
+    let source = "source = { family = \"evm\", nodes = [{ name = \"own\", url = \"http://127.0.0.1:8545\" }] }";
+    let write = |anchor: &str, source: &str| {
+        fs::write(&policy, format!("{}\n[[ledger]]\nid = \"{id}\"\n{anchor}\n", plain.1)).unwrap();
+        fs::write(&config, format!("{}\n[[ledger]]\nid = \"{id}\"\n{source}\n", plain.0)).unwrap();
+    };
+    write(&anchor, source);
+    let ran = hufu(&["check-config", text(&config)]);
+    assert_eq!(ran.code, 0, "{ran}");
+    let wrong = [
+        (anchor.replace("qbft", "qbff"), source.to_owned(), "policy.toml", "anchor = ", "consensus"),
+        (anchor.replace("height", "hieght"), source.to_owned(), "policy.toml", "anchor = ", "hieght"),
+        (anchor.replace("0xab", "0xac"), source.to_owned(), "policy.toml", "anchor = ", "anchored at the genesis"),
+        (anchor.clone(), source.replace("http", "htp"), "gateway.toml", "source = ", "http or https URL"),
+        (anchor.clone(), source.replace("name", "nam"), "gateway.toml", "source = ", "nam"),
+    ];
+    for (anchor, source, file, line, word) in wrong {
+        write(&anchor, &source);
+        let checked = hufu(&["check-config", text(&config), "--json"]);
+        assert_eq!(checked.code, 1, "{anchor} {source}: {checked}");
+        let fault = &checked.json()["faults"][0];
+        let written = fs::read_to_string(dir.join(file)).unwrap();
+        let due = 1 + written.lines().position(|it| it.starts_with(line)).unwrap();
+        assert!(fault["file"].as_str().unwrap().ends_with(file), "{checked}");
+        assert_eq!(fault["line"], due, "{checked}");
+        assert!(fault["message"].as_str().unwrap().contains(word), "{checked}");
+        let started = hufu(&["gateway", "--config", text(&config)]);
+        assert_eq!(started.code, 2, "{started}");
+        assert!(started.stderr.contains(&format!("{file}:{due}:")), "{started}");
+    }
+}

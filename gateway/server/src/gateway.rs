@@ -10,7 +10,7 @@ use hufu_adapters_source::Source;
 use hufu_gateway_store::{Store, StoreError};
 use hufu_gateway_verify::admission::LaneState;
 use hufu_gateway_verify::page::CLOCK_DRIFT_SECONDS;
-use hufu_gateway_verify::{Families, LaneReader, TrustPolicy};
+use hufu_gateway_verify::{Families, TrustPolicy};
 use hufu_schemas_core::signature::NoteSigner;
 use hufu_schemas_core::{GatewayId, LaneId, LedgerId, Timestamp};
 use hufu_schemas_registry::Registry;
@@ -19,14 +19,15 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::config::{GatewayConfig, Materials};
+use crate::config::{ConfigFault, GatewayConfig, Materials};
+use crate::feed;
 use crate::http::{Problem, ProblemCode};
 use crate::inbox::InboxLane;
 use crate::lanes::{self, OriginLane};
 use crate::ledgers;
+use crate::plan::{Clients, Plan, clients};
 use crate::pool::VerifyPool;
 use crate::telemetry::Metrics;
-use crate::{families, feed};
 
 /// How often the policy file is looked at.
 const POLICY_EVERY: Duration = Duration::from_secs(1);
@@ -37,7 +38,6 @@ const HEALTH_EVERY: Duration = Duration::from_secs(1);
 /// How often a ledger's nodes are asked when they had nothing new, unless the source says otherwise.
 const POLL: Duration = Duration::from_millis(250);
 
-type Clients = BTreeMap<LedgerId, Arc<dyn DynLightClient>>;
 type Locks<K, T> = Mutex<BTreeMap<K, Arc<tokio::sync::Mutex<T>>>>;
 
 /// One running gateway.
@@ -70,8 +70,8 @@ struct Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum StartFault {
     /// The configuration; each fault says where.
-    #[error("{}", .0.join("\n"))]
-    Configuration(Vec<String>),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Configuration(Vec<ConfigFault>),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -95,24 +95,8 @@ impl Gateway {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Assembled, StartFault> {
-        let families = families::families();
-        let mut faults = Vec::new();
-        let clients = clients(&families, &materials.policy, &mut faults);
-        let sources = sources(config, &materials.policy, &mut faults);
-        let signer = NoteSigner::from_seed(config.name.as_str(), materials.log_seed.expose());
-        let registry = Registry::builtin();
-        let (signer, registry) = match (signer, registry) {
-            (Ok(signer), Ok(registry)) => (signer, registry),
-            (signer, registry) => {
-                faults.extend(signer.err().map(|fault| fault.to_string()));
-                faults.extend(registry.err().map(|fault| fault.to_string()));
-                return Err(StartFault::Configuration(faults));
-            }
-        };
-        let lanes = origin_lanes(config, &materials, &families, &registry, &clients, &sources, &mut faults);
-        if !faults.is_empty() {
-            return Err(StartFault::Configuration(faults));
-        }
+        let plan = Plan::of(config, &materials).map_err(StartFault::Configuration)?;
+        let Plan { families, registry, signer, clients, sources, lanes } = plan;
         let store = Store::open(&config.database.path).await?;
         let gateway = Arc::new(Self {
             name: config.name.clone(),
@@ -206,12 +190,14 @@ impl Gateway {
 
     /// Takes a new policy into force, all or nothing, and tries held leaves under it.
     async fn replace_policy(&self, policy: TrustPolicy) -> bool {
-        let mut faults = Vec::new();
-        let fresh = clients(&self.families, &policy, &mut faults);
-        if !faults.is_empty() {
-            error!("the new policy is refused, the old one stays: {}", faults.join("; "));
-            return false;
-        }
+        let fresh = match clients(&self.families, &policy, &self.policy_file.display().to_string()) {
+            Ok(fresh) => fresh,
+            Err(faults) => {
+                let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                error!("the new policy is refused, the old one stays: {}", words.join("; "));
+                return false;
+            }
+        };
         let digest = policy.digest();
         let lanes: Vec<LaneId> = policy.lanes().map(|(lane, _)| lane.clone()).collect();
         let trust = Trust { policy: Arc::new(policy), clients: fresh };
@@ -309,80 +295,4 @@ impl Assembled {
     pub fn definitions(&self) -> Vec<(LaneId, hufu_schemas_core::Digest)> {
         self.lanes.iter().map(|lane| (lane.id.clone(), lane.definition().digest())).collect()
     }
-}
-
-fn clients(families: &Families, policy: &TrustPolicy, faults: &mut Vec<String>) -> Clients {
-    let mut clients = Clients::new();
-    for (ledger, anchor) in policy.anchors() {
-        match families.client(anchor) {
-            Ok(client) if client.ledger() == ledger => {
-                clients.insert(ledger.clone(), client.into());
-            }
-            Ok(client) => {
-                faults.push(format!("policy: ledger {ledger} is anchored at the genesis of {}", client.ledger()))
-            }
-            Err(fault) => faults.push(format!("policy: ledger {ledger}: {fault}")),
-        }
-    }
-    clients
-}
-
-fn sources(
-    config: &GatewayConfig,
-    policy: &TrustPolicy,
-    faults: &mut Vec<String>,
-) -> BTreeMap<LedgerId, Arc<dyn Source>> {
-    let mut sources = BTreeMap::new();
-    for ledger in &config.ledgers {
-        let Some(anchor) = policy.anchor(&ledger.id) else {
-            faults.push(format!("{}: the policy anchors no ledger {}", config.file, ledger.id));
-            continue;
-        };
-        match families::source(&ledger.source, anchor) {
-            Ok(source) => {
-                sources.insert(ledger.id.clone(), source);
-            }
-            Err(words) => faults.push(format!("{}: ledger {}: {words}", config.file, ledger.id)),
-        }
-    }
-    sources
-}
-
-fn origin_lanes(
-    config: &GatewayConfig,
-    materials: &Materials,
-    families: &Families,
-    registry: &Registry,
-    clients: &Clients,
-    sources: &BTreeMap<LedgerId, Arc<dyn Source>>,
-    faults: &mut Vec<String>,
-) -> Vec<Arc<OriginLane>> {
-    let mut lanes = Vec::new();
-    for lane in &config.lanes {
-        let (mapping, tag_key) = (materials.mappings.get(&lane.id), materials.tag_keys.get(&lane.id));
-        let (Some(mapping), Some(tag_key)) = (mapping, tag_key) else { continue };
-        let (Some(client), Some(source)) = (clients.get(&lane.ledger), sources.get(&lane.ledger)) else {
-            faults.push(format!(
-                "{}: lane {}: no [[ledger]] {} in this file and the policy",
-                config.file, lane.id, lane.ledger
-            ));
-            continue;
-        };
-        // Only the payload schemas that this mapping names travel with its definition.
-        let text = mapping.document().to_string();
-        let named = |json: &serde_json::Value| text.contains(&hufu_schemas_registry::content_id(json).to_hex());
-        let department: Vec<_> = materials.schemas.iter().filter(|(_, json)| named(json)).cloned().collect();
-        match LaneReader::of_mapping(mapping.clone(), &department, families, registry) {
-            Ok(reader) => lanes.push(Arc::new(OriginLane {
-                id: lane.id.clone(),
-                reader,
-                tag_key: *tag_key,
-                from_height: lane.from_height,
-                ledger: client.ledger().clone(),
-                source: Arc::clone(source),
-            })),
-            Err(fault) => faults.push(format!("{}: lane {}: {fault}", config.file, lane.id)),
-        }
-    }
-    lanes
 }

@@ -3,7 +3,7 @@
 //! The outer shell: [`config`] (what it is told), [`tls`] and [`identity`] (who is at the other end), [`http`] (the
 //! listeners, `docs/http-api.md`), [`telemetry`], [`clock`]. The shell meets the inside at [`backend::Backend`] alone.
 //!
-//! The inside: [`gateway`] (what a running gateway holds), `ledgers` (heads move), `lanes` (what this gateway publishes),
+//! The inside: [`plan`] (what a configuration comes to), [`gateway`] (what a running gateway holds), `ledgers` (heads move), `lanes` (what this gateway publishes),
 //! `inbox` (what peers bring), `pages` and `proofs` (what leaves), `feed` (what applications see), [`families`] (the one
 //! table of vendors).
 
@@ -21,6 +21,7 @@ mod lanes;
 mod ledgers;
 mod measure;
 mod pages;
+pub mod plan;
 mod pool;
 mod proofs;
 mod rivals;

@@ -17,10 +17,18 @@ use crate::assurance::{Assurance, Completeness};
 /// What an operator trusts.
 #[derive(Debug, Clone)]
 pub struct TrustPolicy {
-    anchors: BTreeMap<LedgerId, Value>,
+    anchors: BTreeMap<LedgerId, Anchored>,
     peers: BTreeMap<GatewayId, PeerPolicy>,
     lanes: BTreeMap<LaneId, LanePolicy>,
     digest: Digest,
+}
+
+/// An anchor as it stands in the file.
+#[derive(Debug, Clone)]
+struct Anchored {
+    anchor: Value,
+    /// Line and column, from 1.
+    place: (usize, usize),
 }
 
 /// A gateway whose lanes may be taken in.
@@ -106,7 +114,7 @@ struct PolicyFile {
 #[serde(deny_unknown_fields)]
 struct LedgerEntry {
     id: toml::Spanned<String>,
-    anchor: Value,
+    anchor: toml::Spanned<Value>,
 }
 
 #[derive(Deserialize)]
@@ -171,10 +179,14 @@ struct Places<'a> {
 
 impl Places<'_> {
     fn fault(&self, span: Option<Range<usize>>, message: impl Into<String>) -> PolicyFault {
+        let (line, column) = self.place(span);
+        PolicyFault { file: self.file.to_owned(), line, column, message: message.into() }
+    }
+
+    fn place(&self, span: Option<Range<usize>>) -> (usize, usize) {
         let before = self.text.get(..span.map_or(0, |span| span.start)).unwrap_or("");
         let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        PolicyFault { file: self.file.to_owned(), line, column, message: message.into() }
+        (line, before.rsplit('\n').next().unwrap_or("").chars().count() + 1)
     }
 
     fn parse<T, E: std::fmt::Display>(
@@ -216,12 +228,17 @@ impl TrustPolicy {
 
     /// The anchor of a ledger.
     pub fn anchor(&self, ledger: &LedgerId) -> Option<&Value> {
-        self.anchors.get(ledger)
+        self.anchors.get(ledger).map(|it| &it.anchor)
     }
 
     /// Every anchored ledger.
     pub fn anchors(&self) -> impl Iterator<Item = (&LedgerId, &Value)> {
-        self.anchors.iter()
+        self.anchors.iter().map(|(ledger, it)| (ledger, &it.anchor))
+    }
+
+    /// Line and column of a ledger's anchor in the file, from 1: for what its family finds wrong with it.
+    pub fn anchor_place(&self, ledger: &LedgerId) -> Option<(usize, usize)> {
+        self.anchors.get(ledger).map(|it| it.place)
     }
 
     /// A peer.
@@ -250,14 +267,15 @@ impl TrustPolicy {
     }
 }
 
-fn anchor(places: &Places<'_>, entry: &LedgerEntry) -> Result<(LedgerId, Value), PolicyFault> {
+fn anchor(places: &Places<'_>, entry: &LedgerEntry) -> Result<(LedgerId, Anchored), PolicyFault> {
     let id = places.parse(&entry.id, LedgerId::parse)?;
-    let family = entry.anchor.get("family").and_then(Value::as_str).unwrap_or_default();
+    let anchor = entry.anchor.get_ref();
+    let family = anchor.get("family").and_then(Value::as_str).unwrap_or_default();
     if family != id.family() {
         let message = format!("expected anchor.family = {:?} for ledger {id}, got {family:?}", id.family());
         return Err(places.fault(Some(entry.id.span()), message));
     }
-    Ok((id, entry.anchor.clone()))
+    Ok((id, Anchored { anchor: anchor.clone(), place: places.place(Some(entry.anchor.span())) }))
 }
 
 fn peer(places: &Places<'_>, entry: &PeerEntry) -> Result<(GatewayId, PeerPolicy), PolicyFault> {
@@ -391,7 +409,7 @@ pub fn summary(policy: &TrustPolicy) -> Value {
         "ledgers": policy.anchors.keys().collect::<Vec<_>>(),
         "peers": policy.peers.keys().collect::<Vec<_>>(),
         "lanes": policy.lanes.keys().collect::<Vec<_>>(),
-        "canonicalAnchors": policy.anchors.values().map(|anchor| Digest::of(&to_canonical(anchor))).collect::<Vec<_>>(),
+        "canonicalAnchors": policy.anchors().map(|(_, anchor)| Digest::of(&to_canonical(anchor))).collect::<Vec<_>>(),
     })
 }
 

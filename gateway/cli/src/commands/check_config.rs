@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use hufu_gateway_server::clock::{Clock as _, SystemClock};
 use hufu_gateway_server::config::{ConfigFault, GatewayConfig};
+use hufu_gateway_server::plan;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -14,8 +15,8 @@ Examples:
   hufu check-config land/gateway.toml
   hufu check-config --json land/gateway.toml && systemctl restart hufu-gateway
 
-Checks the configuration and every file it names: policy, keys and their modes, schemas, mappings, certificates and their
-dates, the database's presence. A mistake in the text itself is reported alone; mend it and check again.";
+Checks the configuration and every file it names: policy and anchors, settings of nodes, keys and their modes, schemas,
+mappings, certificates and their dates, the database's presence. A mistake in the text itself is reported alone; mend it and check again.";
 
 /// Check a gateway's configuration and every file it names. Prints all faults with file, line and column.
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, out: &Output) -> anyhow::Result<Answer> {
     let (name, faults) = match GatewayConfig::load(&args.file) {
-        Ok(config) => (Some(config.name.to_string()), config.check(SystemClock.now())),
+        Ok(config) => (Some(config.name.to_string()), plan::check(&config, SystemClock.now())),
         Err(fault) => (None, vec![fault]),
     };
     let file = args.file.display().to_string();

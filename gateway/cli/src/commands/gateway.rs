@@ -10,6 +10,7 @@ use hufu_gateway_server::config::{ConfigFault, GatewayConfig, TlsMaterials};
 use hufu_gateway_server::gateway::{Gateway, StartFault};
 use hufu_gateway_server::http::Server;
 use hufu_gateway_server::http::server::Addresses;
+use hufu_gateway_server::plan;
 use hufu_gateway_server::telemetry::Metrics;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +73,7 @@ impl Args {
 async fn serve(args: &Args, config: GatewayConfig, out: &Output) -> anyhow::Result<()> {
     let clock = Arc::new(SystemClock);
     // The same look as `hufu check-config`: an expired certificate or a missing database stops a start too.
-    let faults = config.check(clock.now());
+    let faults = plan::check(&config, clock.now());
     if !faults.is_empty() {
         return Err(args.faults(&faults));
     }
@@ -85,7 +86,7 @@ async fn serve(args: &Args, config: GatewayConfig, out: &Output) -> anyhow::Resu
     let metrics = Metrics::new().context("metrics")?;
     let assembled =
         Gateway::assemble(&config, materials, clock, Arc::new(metrics.clone())).await.map_err(|fault| match fault {
-            StartFault::Configuration(faults) => args.faulty(&faults),
+            StartFault::Configuration(faults) => args.faults(&faults),
             other => anyhow::Error::new(other),
         })?;
     let server = Server::start(&config, &tls, Arc::clone(&assembled.gateway) as _, metrics).await?;

@@ -40,6 +40,11 @@ impl FileRef {
     pub fn shown(&self) -> String {
         self.path.display().to_string()
     }
+
+    /// A fault of what this names, where the configuration `file` names it.
+    pub(crate) fn fault(&self, file: &str, message: impl Into<String>) -> ConfigFault {
+        fault_at(file, self.place, message)
+    }
 }
 
 /// Turns byte offsets of one text into places, and paths of one file into [`FileRef`]s.
